@@ -1,0 +1,404 @@
+//! The [`Agent`] trait: one turn in, events out, the end as the return value.
+
+use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+
+use crate::{AgentEvent, FileChanges, SessionRef, Turn, Usage, Workspace};
+
+/// Which agent runs a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    /// Anthropic's Claude Code.
+    ClaudeCode,
+    /// OpenAI's Codex.
+    Codex,
+}
+
+impl AgentKind {
+    /// The shell type as the platform spells it in its records.
+    pub fn shell_type(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "ClaudeCode",
+            Self::Codex => "Codex",
+        }
+    }
+}
+
+impl fmt::Display for AgentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.shell_type())
+    }
+}
+
+/// A shell type that no agent answers to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unsupported agent kind `{0}`")]
+pub struct UnknownAgent(pub String);
+
+impl FromStr for AgentKind {
+    type Err = UnknownAgent;
+
+    /// Accepts every spelling seen on the wire, in any case: `Codex`, `CodeX`, `ClaudeCode`, `Claude Code`.
+    fn from_str(text: &str) -> Result<Self, UnknownAgent> {
+        let folded: String = text
+            .chars()
+            .filter(|c| c.is_alphanumeric())
+            .flat_map(char::to_lowercase)
+            .collect();
+        match folded.as_str() {
+            "claudecode" => Ok(Self::ClaudeCode),
+            "codex" => Ok(Self::Codex),
+            _ => Err(UnknownAgent(text.trim().to_owned())),
+        }
+    }
+}
+
+/// Something that can run a turn. Object safe: a factory hands out `Arc<dyn Agent>`.
+pub trait Agent: Send + Sync + 'static {
+    /// Which agent this is.
+    fn kind(&self) -> AgentKind;
+
+    /// Runs one turn to its end.
+    ///
+    /// Events go to `cx.events` in the order in which they happened; the end is the return value.
+    /// Dropping the future leaves nothing of the turn running: the guard of its processes sees to it.
+    ///
+    /// # Errors
+    /// [`AgentError`] says why the turn failed. A cancelled turn is not an error, see [`Outcome::Cancelled`].
+    fn run<'a>(
+        &'a self,
+        turn: &'a Turn,
+        workspace: &'a Workspace,
+        cx: TurnCx,
+    ) -> BoxFuture<'a, Result<Outcome, AgentError>>;
+
+    /// Starts what the turn will need while the workspace is still being prepared. Best effort.
+    /// `state` is the task's state folder; it may not exist yet.
+    fn warm_up<'a>(&'a self, turn: &'a Turn, state: &'a Path) -> BoxFuture<'a, ()>;
+
+    /// Ends every process of this agent, all sessions included, and returns when they are gone.
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What an agent gets beside the turn: where events go, and when to stop.
+#[derive(Debug)]
+pub struct TurnCx {
+    /// Where events go.
+    pub events: EventSink,
+    /// Tells when to stop, and why.
+    pub cancel: Cancel,
+}
+
+/// Where an agent's events go. Bounded: [`emit`](Self::emit) waits for the journal's buffer, never for the network.
+#[derive(Clone, Debug)]
+pub struct EventSink(mpsc::Sender<AgentEvent>);
+
+/// The reader of the turn's events has gone; the turn is being torn down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the turn's event sink is closed")]
+pub struct SinkClosed;
+
+impl EventSink {
+    /// A sink and the receiver it feeds. `capacity` events are buffered before `emit` waits.
+    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<AgentEvent>) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (Self(sender), receiver)
+    }
+
+    /// Hands over one event, waiting while the buffer is full.
+    ///
+    /// # Errors
+    /// [`SinkClosed`] when the turn is over.
+    pub async fn emit(&self, event: AgentEvent) -> Result<(), SinkClosed> {
+        self.0.send(event).await.map_err(|_| SinkClosed)
+    }
+}
+
+/// Why a turn was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// A person asked for it.
+    User,
+    /// The turn goes on elsewhere; its terminal event is the new owner's.
+    Superseded,
+    /// The executor is shutting down.
+    Shutdown,
+}
+
+/// The agent's side of a turn's cancellation. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Cancel(watch::Receiver<Option<CancelReason>>);
+
+/// The owner's side of a turn's cancellation.
+#[derive(Clone, Debug)]
+pub struct CancelHandle(Arc<watch::Sender<Option<CancelReason>>>);
+
+impl CancelHandle {
+    /// A handle and the token it controls.
+    pub fn new() -> (Self, Cancel) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(Arc::new(sender)), Cancel(receiver))
+    }
+
+    /// Tells the turn to stop. The first reason wins.
+    pub fn cancel(&self, reason: CancelReason) {
+        self.0.send_if_modified(|current| {
+            let first = current.is_none();
+            if first {
+                *current = Some(reason);
+            }
+            first
+        });
+    }
+
+    /// The reason given, if the turn was told to stop.
+    pub fn reason(&self) -> Option<CancelReason> {
+        *self.0.borrow()
+    }
+}
+
+impl Cancel {
+    /// Waits until the turn is told to stop. Never returns if the handle is dropped without a word.
+    pub async fn cancelled(&self) -> CancelReason {
+        let mut receiver = self.0.clone();
+        loop {
+            if let Some(reason) = *receiver.borrow_and_update() {
+                return reason;
+            }
+            if receiver.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The reason, if the turn was told to stop.
+    pub fn reason(&self) -> Option<CancelReason> {
+        *self.0.borrow()
+    }
+}
+
+/// How a turn ended, when it did not fail.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The agent finished.
+    Completed(Completed),
+    /// The turn was told to stop and did.
+    Cancelled {
+        /// Why it was told to.
+        reason: CancelReason,
+        /// How hard the processes had to be pushed.
+        stopped_by: StopStep,
+        /// Processes that could not be ended (0 unless the kernel holds them).
+        survivors: u32,
+        /// The figures up to that point, if known.
+        usage: Option<Usage>,
+    },
+}
+
+/// The facts of a finished turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completed {
+    /// The confirmed final answer: the last message of the agent, as its CLI reports it whole.
+    pub text: String,
+    /// Why the model stopped.
+    pub stop: StopReason,
+    /// The turn's token figures.
+    pub usage: Option<Usage>,
+    /// The conversation to resume.
+    pub session: Option<SessionRef>,
+    /// Files changed.
+    pub changes: FileChanges,
+}
+
+/// Why the model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// It had said everything.
+    EndTurn,
+    /// It ran into its output limit.
+    MaxTokens,
+}
+
+/// Which rung of the ladder ended the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopStep {
+    /// Nothing had been started yet.
+    NotStarted,
+    /// The agent's own interrupt.
+    Protocol,
+    /// SIGTERM.
+    Terminate,
+    /// SIGKILL.
+    Kill,
+}
+
+/// Which part of a turn was going on; for stalls and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The agent's process starts and shakes hands.
+    Starting,
+    /// The conversation is opened or resumed.
+    OpeningSession,
+    /// The first output is awaited.
+    FirstOutput,
+    /// The turn goes on.
+    Running,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::OpeningSession => "opening the session",
+            Self::FirstOutput => "waiting for the first output",
+            Self::Running => "running",
+        })
+    }
+}
+
+/// What kind of failure it was, independent of any platform's names for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// The request asks for something that is not possible or malformed.
+    InvalidRequest,
+    /// The request asks for something this executor does not do (yet).
+    Unsupported,
+    /// The turn needs something of the workspace that this executor can't prepare (yet).
+    WorkspaceUnsupported,
+    /// The provider does not accept the key.
+    Unauthorized,
+    /// The provider forbids the request.
+    Forbidden,
+    /// Too many requests.
+    RateLimited,
+    /// The account's quota or plan is used up.
+    QuotaExceeded,
+    /// The model does not exist or is not available.
+    ModelUnavailable,
+    /// The conversation does not fit the model's context.
+    ContextLength,
+    /// The provider refused the content.
+    ContentFilter,
+    /// The provider failed on its side.
+    Provider,
+    /// The provider is overloaded.
+    Overloaded,
+    /// The connection to the provider failed or broke.
+    Network,
+    /// Something took longer than it may.
+    Timeout,
+    /// The workspace is not usable: a folder is missing, a file can't be written.
+    Workspace,
+    /// The agent's program could not be started, died or broke its protocol.
+    Agent,
+    /// The executor was restarted while the turn ran.
+    Restarted,
+    /// A defect in the executor.
+    Internal,
+}
+
+/// Why a turn failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The agent's program is missing or could not be started.
+    #[error("agent binary `{name}` could not be started")]
+    Spawn {
+        /// The program.
+        name: String,
+        /// The reason.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The agent's program ended before the turn did.
+    #[error("agent exited with {status} before it finished{}", tail(.stderr_tail))]
+    Exited {
+        /// Exit code or signal, in words.
+        status: String,
+        /// The last lines of its stderr.
+        stderr_tail: String,
+    },
+    /// Nothing came from the agent for too long.
+    #[error("agent sent no output for {idle:?} while {phase}")]
+    Stalled {
+        /// What was going on.
+        phase: Phase,
+        /// How long it was silent.
+        idle: Duration,
+    },
+    /// The model provider refused or failed.
+    #[error("{message}")]
+    Provider {
+        /// What kind of failure.
+        class: ErrorClass,
+        /// What the provider or the agent said.
+        message: String,
+    },
+    /// The request can't be run as it is.
+    #[error("{message}")]
+    Request {
+        /// What kind of failure.
+        class: ErrorClass,
+        /// What is wrong, naming the field.
+        message: String,
+    },
+    /// The workspace can't be used.
+    #[error("{message}")]
+    Workspace {
+        /// What is wrong, naming the path.
+        message: String,
+        /// The reason, if the system gave one.
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    /// The agent said something that its protocol does not allow.
+    #[error("agent broke its protocol: {message}")]
+    Protocol {
+        /// What was wrong.
+        message: String,
+    },
+    /// The turn's event sink was closed under the agent.
+    #[error(transparent)]
+    SinkClosed(#[from] SinkClosed),
+}
+
+fn tail(stderr: &str) -> String {
+    if stderr.trim().is_empty() {
+        String::new()
+    } else {
+        format!(": {}", stderr.trim())
+    }
+}
+
+impl AgentError {
+    /// What kind of failure it was.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Spawn { .. } | Self::Exited { .. } | Self::Protocol { .. } => ErrorClass::Agent,
+            Self::Stalled { .. } => ErrorClass::Timeout,
+            Self::Provider { class, .. } | Self::Request { class, .. } => *class,
+            Self::Workspace { .. } => ErrorClass::Workspace,
+            Self::SinkClosed(_) => ErrorClass::Internal,
+        }
+    }
+
+    /// The error with its causes, as one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}

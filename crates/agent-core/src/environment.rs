@@ -1,0 +1,161 @@
+//! What tools see of the executor's environment: the image's own variables, minus secrets.
+//!
+//! A base image's `JAVA_HOME`, `PATH` or `npm_config_*` must work for the agent's tools, but the keys
+//! that an operator gave to the executor must not reach them. A variable is left out if its name says
+//! that it is a secret, or if its value contains one.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{Turn, TurnKey};
+
+/// Environment variables by name.
+pub type Environment = BTreeMap<OsString, OsString>;
+
+/// Words that make a variable's name a secret's, as a part between underscores.
+const SECRET_WORDS: &[&str] = &[
+    "KEY",
+    "KEYS",
+    "APIKEY",
+    "TOKEN",
+    "TOKENS",
+    "SECRET",
+    "SECRETS",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "COOKIE",
+];
+
+/// Variables of the executor's own wiring that mean nothing to tools.
+const OWN: &[&str] = &[
+    "TASK_INFO",
+    "EXECUTOR_ENV",
+    "GIT_TOKEN_AES_KEY",
+    "GIT_TOKEN_AES_IV",
+];
+
+/// Whether a variable of this name is taken for a secret.
+///
+/// ```
+/// # use agent_core::environment::is_secret_name;
+/// assert!(is_secret_name("OPENAI_API_KEY"));
+/// assert!(is_secret_name("githubToken"));
+/// assert!(!is_secret_name("KEYBOARD_LAYOUT"));
+/// assert!(!is_secret_name("JAVA_HOME"));
+/// ```
+pub fn is_secret_name(name: &str) -> bool {
+    words(name)
+        .iter()
+        .any(|word| SECRET_WORDS.contains(&word.as_str()))
+        || ["APIKEY", "_PAT", "TOKEN", "SECRET", "PASSWORD"]
+            .iter()
+            .any(|ending| name.to_ascii_uppercase().ends_with(ending))
+}
+
+/// The words of a name, cut at everything that isn't a letter or digit and where camel case rises.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut previous_lower = false;
+    for character in name.chars() {
+        if !character.is_ascii_alphanumeric() || (character.is_ascii_uppercase() && previous_lower)
+        {
+            words.push(String::new());
+        }
+        if character.is_ascii_alphanumeric() {
+            words
+                .last_mut()
+                .expect("never empty")
+                .push(character.to_ascii_uppercase());
+        }
+        previous_lower = character.is_ascii_lowercase();
+    }
+    words
+}
+
+/// The image's environment as tools may see it.
+///
+/// `known` are the secrets of the turn: a variable whose value contains one is left out whatever its name.
+pub fn without_secrets<'a>(
+    image: &Environment,
+    known: impl Iterator<Item = &'a SecretString> + Clone,
+) -> Environment {
+    image
+        .iter()
+        .filter(|(name, value)| {
+            let readable = name.to_string_lossy();
+            !is_secret_name(&readable)
+                && !OWN.contains(&readable.as_ref())
+                && !contains_any(value, known.clone())
+        })
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The values of the variables whose names say that they are secrets, for redaction.
+pub fn secret_values(image: &Environment) -> impl Iterator<Item = SecretString> {
+    image
+        .iter()
+        .filter(|(name, _)| is_secret_name(&name.to_string_lossy()))
+        .filter_map(|(_, value)| value.to_str().map(SecretString::from))
+}
+
+fn contains_any<'a>(value: &OsStr, mut known: impl Iterator<Item = &'a SecretString>) -> bool {
+    let value = value.to_string_lossy();
+    known.any(|secret| {
+        let secret = secret.expose_secret();
+        secret.len() >= redact::MIN_LENGTH && value.contains(secret)
+    })
+}
+
+/// The variables that the platform promises to tools, with the identity tokens among them.
+pub fn contract_variables(turn: &Turn) -> Vec<(&'static str, SecretString)> {
+    let TurnKey { task, .. } = turn.key;
+    let mut variables = vec![("WEGENT_TASK_ID", SecretString::from(task.to_string()))];
+    let identity = &turn.identity;
+    if let Some(token) = &identity.auth_token {
+        variables.push(("AUTH_TOKEN", token.clone()));
+    }
+    if let Some(token) = &identity.skill_identity_token {
+        variables.push(("WEGENT_SKILL_IDENTITY_TOKEN", token.clone()));
+    }
+    if let Some(name) = &identity.user_name {
+        variables.push(("WEGENT_SKILL_USER_NAME", SecretString::from(name.as_str())));
+    }
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_go_by_name_and_by_value_and_the_rest_stays() {
+        let image: Environment = [
+            ("JAVA_HOME", "/opt/java"),
+            ("PATH", "/usr/bin"),
+            ("OPENAI_API_KEY", "sk-1"),
+            ("GIT_TOKEN_AES_IV", "1234"),
+            ("INNOCENT", "prefix sk-secret-value suffix"),
+            ("MONKEY", "banana"),
+            ("npm_config_cache", "/x"),
+            ("NPM_TOKEN", "n"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+        let known = [
+            SecretString::from("sk-secret-value"),
+            SecretString::from(""),
+        ];
+        let left = without_secrets(&image, known.iter());
+        let names: Vec<_> = left.keys().map(|name| name.to_str().unwrap()).collect();
+        assert_eq!(names, ["JAVA_HOME", "MONKEY", "PATH", "npm_config_cache"]);
+    }
+}

@@ -1,0 +1,224 @@
+//! What happens between a turn's start and its end.
+//!
+//! There is no terminal event here on purpose: a turn's end is the return value of
+//! [`Agent::run`](crate::Agent::run).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{AgentKind, BlockId, SessionId, ToolCallId};
+
+/// One thing that an agent did or said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum AgentEvent {
+    /// The conversation's id, as soon as it is known *and* can be resumed.
+    Session(SessionRef),
+    /// The model that answers, as the agent reports it.
+    Model {
+        /// The provider's model id.
+        id: String,
+    },
+    /// More text of the answer. Separators between messages are part of `delta` (see [`crate::void_text`]).
+    Text {
+        /// The message the text belongs to.
+        block: BlockId,
+        /// The sub-agent call that said it, if it was not the agent itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<ToolCallId>,
+        /// The text to append.
+        delta: String,
+    },
+    /// More of the agent's reasoning (or of its summary).
+    Reasoning {
+        /// The reasoning item the text belongs to.
+        block: BlockId,
+        /// The sub-agent call that thought it, if it was not the agent itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<ToolCallId>,
+        /// The text to append.
+        delta: String,
+    },
+    /// A text or reasoning block is over; nothing more will be appended to it.
+    BlockEnd {
+        /// The block that ended.
+        block: BlockId,
+    },
+    /// A tool call started, went on or finished.
+    Tool(ToolEvent),
+    /// The agent's plan as a whole; each event replaces the one before.
+    Plan {
+        /// The call the plan belongs to; stable for a turn.
+        call: ToolCallId,
+        /// The steps in their order.
+        steps: Vec<PlanStep>,
+    },
+    /// The token figures of the turn so far.
+    Usage(Usage),
+    /// Something the person should read, that no model said.
+    Notice(Notice),
+}
+
+/// The life of a tool call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum ToolEvent {
+    /// The call began.
+    Started {
+        /// The call.
+        call: ToolCallId,
+        /// The sub-agent call that made it, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<ToolCallId>,
+        /// The name the person sees: `Bash`, `Edit`, `mcp__server__tool`, …
+        name: String,
+        /// The tool's arguments; opaque.
+        input: Value,
+    },
+    /// The arguments became known, or changed.
+    Input {
+        /// The call.
+        call: ToolCallId,
+        /// The whole arguments, replacing what was known.
+        input: Value,
+    },
+    /// Some output arrived while the tool still runs. May be incomplete: the output in
+    /// [`ToolEvent::Finished`] replaces everything shown before.
+    Output {
+        /// The call.
+        call: ToolCallId,
+        /// The text to append.
+        delta: String,
+    },
+    /// The call is over.
+    Finished {
+        /// The call.
+        call: ToolCallId,
+        /// How it went.
+        status: ToolStatus,
+        /// The complete output.
+        output: String,
+    },
+}
+
+impl ToolEvent {
+    /// The call that the event is about.
+    pub fn call(&self) -> &ToolCallId {
+        match self {
+            Self::Started { call, .. }
+            | Self::Input { call, .. }
+            | Self::Output { call, .. }
+            | Self::Finished { call, .. } => call,
+        }
+    }
+}
+
+/// How a tool call went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolStatus {
+    /// It did what it was asked to.
+    Done,
+    /// It failed, was declined, or was cut off.
+    Failed,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanStep {
+    /// What is to be done.
+    pub text: String,
+    /// How far it is.
+    pub status: PlanStatus,
+}
+
+/// How far a plan's step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanStatus {
+    /// Not begun.
+    Pending,
+    /// Being done.
+    InProgress,
+    /// Done.
+    Completed,
+}
+
+/// Token figures of one turn. Counts are tokens of this turn, not of the whole conversation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens the model read, cached ones included.
+    pub input_tokens: u64,
+    /// The part of `input_tokens` that came from a cache.
+    pub cached_input_tokens: u64,
+    /// Tokens the model wrote, reasoning included.
+    pub output_tokens: u64,
+    /// The part of `output_tokens` spent on reasoning.
+    pub reasoning_tokens: u64,
+    /// The context window in tokens, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_window: Option<u64>,
+    /// The cost in US dollars, if the agent reports one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// Where the figures come from.
+    pub source: UsageSource,
+}
+
+/// Where token figures come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageSource {
+    /// The agent's CLI reported them.
+    #[default]
+    Agent,
+}
+
+/// Something the person should read, that no model said. Shown as a paragraph of its own in the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What it is about.
+    pub kind: NoticeKind,
+    /// The sentence to show.
+    pub text: String,
+}
+
+/// What a [`Notice`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// The conversation could not be resumed; a fresh one was started.
+    FreshSession,
+    /// The answer's stream broke and the model began anew.
+    TextRestarted,
+    /// The agent or its configuration has something to say.
+    Warning,
+}
+
+/// A conversation of an agent that a later turn can resume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRef {
+    /// Whose conversation it is.
+    pub agent: AgentKind,
+    /// The agent's own id of it.
+    pub id: SessionId,
+}
+
+/// What changed in the workspace during a turn: path to kind of change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FileChanges(pub BTreeMap<String, FileChange>);
+
+/// How one file changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileChange {
+    /// It is new.
+    Added,
+    /// Its content changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}

@@ -1,0 +1,47 @@
+//! What every agent shares: the [`Agent`] trait, turns and events, and the services around a turn.
+//!
+//! # How it works
+//!
+//! A platform's request is decoded elsewhere into a [`Turn`]. [`prepare`] makes the place it runs in.
+//! An [`Agent`] runs it: what happens goes to an [`EventSink`] as [`AgentEvent`]s, in order; how it ended
+//! is the return value, [`Outcome`] or [`AgentError`]. So an agent can't say twice that a turn is over, and
+//! can't go on talking afterwards. Events pass the [`redaction::EventRedactor`] before anybody else sees them.
+//!
+//! # Guarantees
+//!
+//! * Nothing here knows a platform's messages, HTTP, or how events are stored.
+//! * Text only grows: [`void_text`] is the one rule for streams that break and start over.
+//! * A [`redaction::Redacted`] value has been through the redactor, or was read back from where one was stored.
+//! * Keys are `SecretString`s from the decoder on; tools see the image's environment without them
+//!   ([`environment`]).
+//!
+//! # Example
+//!
+//! ```
+//! use agent_core::{AgentEvent, BlockId, EventSink};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let (sink, mut events) = EventSink::new(16);
+//! let block = BlockId::new("message-1").unwrap();
+//! sink.emit(AgentEvent::Text { block, parent: None, delta: "Hello".into() }).await.unwrap();
+//! assert!(matches!(events.recv().await, Some(AgentEvent::Text { delta, .. }) if delta == "Hello"));
+//! # });
+//! ```
+#![warn(missing_docs)]
+
+mod agent;
+pub mod environment;
+mod event;
+mod id;
+pub mod redaction;
+mod session;
+mod turn;
+pub mod void_text;
+pub mod workspace;
+
+pub use agent::*;
+pub use event::*;
+pub use id::*;
+pub use session::{Resume, SessionStore, SessionStoreError};
+pub use turn::*;
+pub use workspace::{Layout, StateHome, Workspace, prepare};

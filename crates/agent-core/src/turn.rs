@@ -1,0 +1,238 @@
+//! A turn: everything a platform asked for, decoded once, in no platform's own terms.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{AgentKind, Attempt, SessionId, TurnKey};
+
+/// What an agent is asked to do.
+///
+/// Keys are [`SecretString`]s from the decoder on, so that a `Debug` print of a turn shows none.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Which turn of which task.
+    pub key: TurnKey,
+    /// Which run of it.
+    pub attempt: Attempt,
+    /// Who runs it.
+    pub agent: AgentKind,
+    /// What the person said.
+    pub prompt: Prompt,
+    /// The system prompt, if there is one.
+    pub instructions: Option<String>,
+    /// Which model answers, and how it is reached.
+    pub model: ModelConfig,
+    /// The bots of the team, the leader first. Never empty.
+    pub bots: Vec<Bot>,
+    /// MCP servers offered to the agent.
+    pub mcp_servers: Vec<McpServer>,
+    /// Who asks, with the tokens meant for tools.
+    pub identity: Identity,
+    /// The repository to work in, if one is named.
+    pub git: Option<GitSource>,
+    /// Skills by name.
+    pub skills: Skills,
+    /// Files the person attached.
+    pub attachments: Vec<Attachment>,
+    /// Forget the conversation so far.
+    pub new_session: bool,
+    /// Conversations to continue when this task has none of its own yet.
+    pub inherited_sessions: Vec<InheritedSession>,
+    /// The request as it came, for `${{path}}` substitution.
+    pub variables: Variables,
+}
+
+/// A request as it came; opaque. It holds keys, so a `Debug` print shows nothing of it.
+#[derive(Clone, Default)]
+pub struct Variables(pub Value);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Variables(…)")
+    }
+}
+
+impl Turn {
+    /// The bot whose shell runs the turn.
+    ///
+    /// # Panics
+    /// Never: decoders refuse a request without a bot.
+    pub fn bot(&self) -> &Bot {
+        self.bots.first().expect("a turn has at least one bot")
+    }
+}
+
+/// What the person said: text and images in their order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prompt(pub Vec<PromptPart>);
+
+impl Prompt {
+    /// A prompt of one text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self(vec![PromptPart::Text(text.into())])
+    }
+
+    /// All text parts, joined by blank lines.
+    pub fn joined_text(&self) -> String {
+        let texts: Vec<&str> = self
+            .0
+            .iter()
+            .filter_map(|part| match part {
+                PromptPart::Text(text) => Some(text.as_str()),
+                PromptPart::Image { .. } => None,
+            })
+            .collect();
+        texts.join("\n\n")
+    }
+}
+
+/// One part of a prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PromptPart {
+    /// Text.
+    Text(String),
+    /// An image by URL (`data:` or `https:`).
+    Image {
+        /// Where the image is.
+        url: String,
+    },
+}
+
+/// Which model answers, and how it is reached.
+#[derive(Clone, Debug, Default)]
+pub struct ModelConfig {
+    /// The provider's model id; `None` leaves the choice to the agent.
+    pub model_id: Option<String>,
+    /// The provider family, such as `openai` or `claude`.
+    pub family: Option<String>,
+    /// The key.
+    pub api_key: Option<SecretString>,
+    /// The provider's base URL.
+    pub base_url: Option<String>,
+    /// More HTTP headers for the provider. Values may be secret.
+    pub headers: BTreeMap<String, SecretString>,
+    /// Which HTTP interface the provider offers.
+    pub api_format: Option<ApiFormat>,
+    /// The context window in tokens.
+    pub context_window: Option<u64>,
+    /// How hard the model should think, in the provider's words.
+    pub reasoning_effort: Option<String>,
+    /// How the reasoning is summarised, in the provider's words.
+    pub reasoning_summary: Option<String>,
+    /// The provider's service tier.
+    pub service_tier: Option<String>,
+    /// The agent's web search: `disabled`, `cached`, `live`, … in the agent's words.
+    pub web_search: Option<String>,
+    /// Use the login that the container itself has, instead of a key from the request.
+    pub use_own_login: bool,
+}
+
+/// The HTTP interface of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiFormat {
+    /// OpenAI's Responses API.
+    Responses,
+    /// OpenAI's Chat Completions API.
+    ChatCompletions,
+    /// Another one, as the request named it.
+    Other(String),
+}
+
+/// One bot of a team.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bot {
+    /// The bot's id, as text; `None` if the request gave none.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its own system prompt.
+    pub system_prompt: String,
+    /// Its part in the team (`leader`, `worker`, …).
+    pub role: Option<String>,
+    /// The folder it works in, if the request names one.
+    pub cwd: Option<PathBuf>,
+}
+
+/// An MCP server offered to the agent.
+#[derive(Clone, Debug)]
+pub struct McpServer {
+    /// The server's name; unique within a turn.
+    pub name: String,
+    /// How it is reached.
+    pub transport: McpTransport,
+    /// How long a tool call may take, in seconds.
+    pub tool_timeout_seconds: Option<f64>,
+}
+
+/// How an MCP server is reached.
+#[derive(Clone, Debug)]
+pub enum McpTransport {
+    /// A program on this machine.
+    Stdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// Its own environment; values may be secret.
+        env: BTreeMap<String, SecretString>,
+    },
+    /// A server over HTTP.
+    Http {
+        /// Its URL.
+        url: String,
+        /// Headers to send; values may be secret.
+        headers: BTreeMap<String, SecretString>,
+    },
+}
+
+/// Who asks, with the tokens meant for tools.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// The login name.
+    pub user_name: Option<String>,
+    /// The task's token for the platform's interfaces; tools see it as `AUTH_TOKEN`.
+    pub auth_token: Option<SecretString>,
+    /// The token for skills' calls; tools see it as `WEGENT_SKILL_IDENTITY_TOKEN`.
+    pub skill_identity_token: Option<SecretString>,
+}
+
+/// The repository a turn works in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitSource {
+    /// Its clone URL.
+    pub url: String,
+    /// The branch to check out.
+    pub branch: Option<String>,
+}
+
+/// Skills by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skills {
+    /// All skills to offer.
+    pub offered: Vec<String>,
+    /// The ones without which the turn must not run.
+    pub required: Vec<String>,
+}
+
+/// A file the person attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The platform's id of it.
+    pub id: i64,
+    /// The name it was uploaded under.
+    pub filename: String,
+}
+
+/// A conversation that another task left behind for this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InheritedSession {
+    /// Whose conversation it is.
+    pub agent: AgentKind,
+    /// The agent's id of it.
+    pub session: SessionId,
+    /// The bot it belonged to; `None` fits every bot.
+    pub bot: Option<String>,
+}
