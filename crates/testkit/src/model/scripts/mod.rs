@@ -1,0 +1,64 @@
+//! The scripts themselves.
+
+mod faults;
+mod talk;
+mod tools;
+
+use super::{
+    Script,
+    reply::{Played, Reply},
+};
+
+/// Plays `script` to its end.
+pub(super) async fn play(script: Script, reply: &mut Reply) -> Played {
+    match script {
+        Script::Text => talk::text(reply).await,
+        Script::Echo => talk::echo(reply).await,
+        Script::Remember => talk::remember(reply).await,
+        Script::Reasoning => talk::reasoning(reply).await,
+        Script::TwoMessages => talk::two_messages(reply).await,
+        Script::Slow => talk::slow(reply).await,
+        Script::Hang => talk::hang(reply).await,
+        Script::SlowStart => talk::slow_start(reply).await,
+        Script::Huge => talk::huge(reply).await,
+        Script::OneBig => talk::one_big(reply).await,
+        Script::Unicode => talk::unicode(reply).await,
+        Script::Empty => talk::empty(reply).await,
+        Script::CommentaryToolFinal => tools::commentary_tool_final(reply).await,
+        Script::Mixed => tools::mixed(reply).await,
+        Script::Shell => tools::shell(reply).await,
+        Script::ShellEscalated => tools::shell_escalated(reply).await,
+        Script::Parallel => tools::parallel(reply).await,
+        Script::Patch => tools::patch(reply).await,
+        Script::Edit => tools::edit(reply).await,
+        Script::Mcp => tools::mcp(reply).await,
+        Script::Plan => tools::plan(reply).await,
+        Script::Ask => tools::ask(reply).await,
+        Script::Tool => tools::tool(reply).await,
+        Script::ToolsList => tools::tools_list(reply).await,
+        Script::WebSearch => tools::web_search(reply).await,
+        Script::Loop => tools::endless(reply).await,
+        Script::Garbage => faults::garbage(reply).await,
+        Script::Failed => faults::failed(reply, "server_error", "the scripted model failed").await,
+        Script::ContextFull => {
+            let message = "Your input exceeds the context window of this model.";
+            faults::failed(reply, "context_length_exceeded", message).await
+        }
+        Script::Incomplete => faults::incomplete(reply).await,
+        Script::Disconnect => faults::disconnect(reply).await,
+        Script::DisconnectOnce => faults::disconnect_once(reply).await,
+        Script::DisconnectEqualOnce => faults::disconnect_equal_once(reply).await,
+        Script::DisconnectDifferOnce => faults::disconnect_differ_once(reply).await,
+        Script::Reset => faults::reset(reply).await,
+        Script::Flaky => faults::flaky(reply).await,
+        Script::Err400
+        | Script::Err401
+        | Script::Err403
+        | Script::Err404
+        | Script::Err429
+        | Script::Quota
+        | Script::UsageLimit
+        | Script::Err500
+        | Script::Err503 => Err(faults::refusal(script)),
+    }
+}
