@@ -1,0 +1,138 @@
+//! Finding the native Codex binary.
+//!
+//! `codex` on `PATH` is usually npm's Node wrapper. The real program lies beside it, in a package per platform; the
+//! wrapper would only add a process that, when killed, orphans the real one.
+
+use std::{
+    env::consts::ARCH,
+    ffi::OsStr,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use agent_core::AgentError;
+
+/// The program to start: `given` if there is one (which may be npm's wrapper), else what `path` offers.
+///
+/// # Errors
+/// [`AgentError::Spawn`] naming what was looked for.
+pub(crate) fn find(given: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, AgentError> {
+    match given {
+        Some(given) if is_executable(given) => {
+            Ok(native(given).unwrap_or_else(|| given.to_path_buf()))
+        }
+        Some(given) => Err(missing(
+            given.display().to_string(),
+            "CODEX_BINARY_PATH names no executable file",
+        )),
+        None => on_path(path)
+            .map(|found| native(&found).unwrap_or(found))
+            .ok_or_else(|| {
+                missing(
+                    "codex".to_owned(),
+                    "not on PATH, and CODEX_BINARY_PATH is not set",
+                )
+            }),
+    }
+}
+
+fn missing(name: String, why: &'static str) -> AgentError {
+    AgentError::Spawn {
+        name,
+        source: Box::new(NotFound(why)),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotFound(&'static str);
+
+fn on_path(path: Option<&OsStr>) -> Option<PathBuf> {
+    // Split by hand: an empty entry would mean the current folder, which is the workspace's and not to be trusted.
+    let path = path?.to_str()?;
+    path.split(':')
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| Path::new(entry).join("codex"))
+        .find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    fs::metadata(file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// The native program that belongs to npm's wrapper, `<package>/bin/codex.js`.
+fn native(program: &Path) -> Option<PathBuf> {
+    let real = fs::canonicalize(program).ok()?;
+    if real.extension() != Some(OsStr::new("js")) {
+        return None;
+    }
+    let package = real.parent()?.parent()?;
+    let (platform, triple) = match ARCH {
+        "x86_64" => ("linux-x64", "x86_64-unknown-linux-musl"),
+        "aarch64" => ("linux-arm64", "aarch64-unknown-linux-musl"),
+        _ => return None,
+    };
+    let name = format!("codex-{platform}");
+    // Where npm puts an optional dependency: beside the package (hoisted) or within it.
+    [
+        package.parent()?.join(&name),
+        package.join("node_modules/@openai").join(&name),
+        package.to_path_buf(),
+    ]
+    .iter()
+    .map(|folder| folder.join("vendor").join(triple).join("bin/codex"))
+    .chain([package.join("vendor").join(triple).join("codex/codex")])
+    .find(|file| is_executable(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn executable(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn npms_wrapper_leads_to_the_native_program() {
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).unwrap();
+        let modules = root.join("lib/node_modules/@openai");
+        executable(&modules.join("codex/bin/codex.js"));
+        let (platform, triple) = if ARCH == "aarch64" {
+            ("linux-arm64", "aarch64-unknown-linux-musl")
+        } else {
+            ("linux-x64", "x86_64-unknown-linux-musl")
+        };
+        let native = modules.join(format!("codex-{platform}/vendor/{triple}/bin/codex"));
+        executable(&native);
+        let bin = root.join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        symlink(modules.join("codex/bin/codex.js"), bin.join("codex")).unwrap();
+        assert_eq!(find(None, Some(bin.as_os_str())).unwrap(), native);
+        assert_eq!(find(Some(&bin.join("codex")), None).unwrap(), native);
+        assert_eq!(find(Some(&native), None).unwrap(), native);
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = find(Some(Path::new("/nowhere/codex")), None).unwrap_err();
+        assert!(
+            error.chain().contains("/nowhere/codex"),
+            "{}",
+            error.chain()
+        );
+        let error = find(None, Some(OsStr::new("::/nowhere"))).unwrap_err();
+        assert!(
+            error.chain().contains("CODEX_BINARY_PATH"),
+            "{}",
+            error.chain()
+        );
+    }
+}

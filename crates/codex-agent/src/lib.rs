@@ -1,0 +1,162 @@
+//! Runs a turn on the task's Codex app-server.
+//!
+//! # How it works
+//!
+//! Each task has one `codex app-server`, started through its guard and kept warm between turns ([`servers`]). A turn
+//! opens the task's conversation in it (a new thread, the loaded one, or one resumed from its rollout), starts
+//! `turn/start` and folds what Codex says into events ([`map`]). The provider, its key, MCP servers and the
+//! environment of tools go with the thread over the pipe ([`thread_config`]); the process itself knows no key.
+//!
+//! # Guarantees
+//!
+//! * A turn's end leaves nothing of its tools running; a cancelled one neither, within four seconds.
+//! * The conversation's id is stored as soon as it can be resumed; a conversation that is unknown here is replaced by a
+//!   fresh one, and the person is told.
+//! * A stream that breaks shows its text once (`agent_core::void_text`).
+//!
+//! # Example
+//!
+//! ```
+//! use agent_core::{Agent, AgentKind};
+//! use codex_agent::{CodexAgent, CodexConfig, HomePolicy};
+//!
+//! let config = CodexConfig::new("example", HomePolicy::PerTask("/var/lib/example/codex".into()));
+//! assert_eq!(CodexAgent::new(config).kind(), AgentKind::Codex);
+//! ```
+#![warn(missing_docs)]
+
+mod binary;
+mod failure;
+mod home;
+mod map;
+mod requests;
+mod servers;
+mod thread_config;
+mod tools;
+mod turn;
+
+use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+use agent_core::{
+    Agent, AgentError, AgentKind, Outcome, Turn, TurnCx, Workspace, environment::Environment,
+};
+use futures::future::{BoxFuture, FutureExt};
+
+pub use home::HomePolicy;
+pub use servers::Deadlines;
+pub use thread_config::Access;
+
+use servers::Servers;
+use turn::Drive;
+
+/// What the agent runs with.
+#[derive(Clone, Debug)]
+pub struct CodexConfig {
+    /// Whose processes they are: marks them, so that a restart can find what an earlier executor left behind.
+    pub owner: String,
+    /// The CLI, or npm's wrapper of it; `None` looks for `codex` on the image's `PATH`.
+    pub binary: Option<PathBuf>,
+    /// Where Codex homes lie.
+    pub homes: HomePolicy,
+    /// What the agent may do on this machine.
+    pub access: Access,
+    /// The environment of the image: the CLI gets an allow-list of it, tools get all but secrets.
+    pub image: Environment,
+    /// How long Codex may take to answer one request.
+    pub rpc_timeout: Duration,
+    /// How long the parts of a turn may take.
+    pub deadlines: Deadlines,
+    /// How long an app-server may wait for its task's next turn.
+    pub idle: Duration,
+}
+
+impl CodexConfig {
+    /// A configuration with the defaults, full of caution: no environment, no access beyond the workspace.
+    pub fn new(owner: impl Into<String>, homes: HomePolicy) -> Self {
+        Self {
+            owner: owner.into(),
+            binary: None,
+            homes,
+            access: Access::WorkspaceWrite,
+            image: Environment::new(),
+            rpc_timeout: Duration::from_secs(300),
+            deadlines: Deadlines {
+                ready: Duration::from_secs(60),
+                first_progress: Duration::from_secs(180),
+            },
+            idle: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The agent behind ShellType `Codex`.
+pub struct CodexAgent {
+    config: CodexConfig,
+    servers: Arc<Servers>,
+}
+
+impl CodexAgent {
+    /// An agent without any process yet.
+    pub fn new(config: CodexConfig) -> Self {
+        Self {
+            servers: Servers::new(config.clone()),
+            config,
+        }
+    }
+
+    async fn run_turn(
+        &self,
+        turn: &Turn,
+        workspace: &Workspace,
+        cx: TurnCx,
+    ) -> Result<Outcome, AgentError> {
+        let task = turn.key.task;
+        let mut server = self.servers.take(task, &workspace.state).await?;
+        let drive = Drive {
+            config: &self.config,
+            turn,
+            workspace,
+            cx: &cx,
+        };
+        let driven = drive.run(&mut server).await;
+        if driven.reusable {
+            self.servers.give_back(task, server).await;
+        } else {
+            server.instance.shutdown().await;
+        }
+        driven.result
+    }
+}
+
+impl Agent for CodexAgent {
+    fn kind(&self) -> AgentKind {
+        AgentKind::Codex
+    }
+
+    fn run<'a>(
+        &'a self,
+        turn: &'a Turn,
+        workspace: &'a Workspace,
+        cx: TurnCx,
+    ) -> BoxFuture<'a, Result<Outcome, AgentError>> {
+        self.run_turn(turn, workspace, cx).boxed()
+    }
+
+    fn warm_up<'a>(&'a self, turn: &'a Turn, state: &'a Path) -> BoxFuture<'a, ()> {
+        async move {
+            let task = turn.key.task;
+            if self.servers.has(task).await {
+                return;
+            }
+            // What goes wrong here goes wrong again, and is told, when the turn takes its server.
+            if let Ok(server) = self.servers.take(task, state).await {
+                self.servers.give_back(task, server).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        self.servers.shutdown().boxed()
+    }
+}

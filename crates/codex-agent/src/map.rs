@@ -1,0 +1,352 @@
+//! What Codex says, as events. A pure fold over the notifications of one turn: no clock, no I/O.
+
+use std::collections::{BTreeMap, HashSet};
+
+use agent_core::{
+    AgentEvent, BlockId, Notice, NoticeKind, PlanStatus, PlanStep, ToolCallId, ToolEvent, Usage,
+    UsageSource,
+    void_text::{AnswerText, Piece},
+};
+use codex_app_server::protocol::{
+    ItemId, McpServerStartup, McpServerState, Notification, PlanStepStatus, ThreadItem, TokenUsage,
+    TurnId, TurnPlan,
+};
+
+use serde_json::Value;
+
+use crate::tools::{Shown, card};
+
+/// What the person reads where a broken stream was taken up again with other words.
+const RESTARTED: &str =
+    "The connection to the model broke here. What follows is from a new attempt.";
+
+/// Folds one turn's notifications into events.
+#[derive(Debug)]
+pub(crate) struct Mapper {
+    turn: TurnId,
+    answer: AnswerText,
+    /// Reasoning items whose text has been streamed, and the part it is in.
+    reasoning: BTreeMap<ItemId, u32>,
+    /// Whether reasoning was shown and nothing else since.
+    reasoning_open: bool,
+    /// Tool calls that have been started, with their input as shown.
+    calls: BTreeMap<ItemId, Value>,
+    usage: Usage,
+    /// Item kinds that this version doesn't know and that were logged.
+    logged: HashSet<String>,
+}
+
+impl Mapper {
+    /// A mapper for `turn`.
+    pub(crate) fn new(turn: TurnId) -> Self {
+        Self {
+            turn,
+            answer: AnswerText::default(),
+            reasoning: BTreeMap::new(),
+            reasoning_open: false,
+            calls: BTreeMap::new(),
+            usage: Usage::default(),
+            logged: HashSet::new(),
+        }
+    }
+
+    /// The confirmed final answer so far.
+    pub(crate) fn final_answer(&self) -> Option<&str> {
+        self.answer.final_answer()
+    }
+
+    /// The turn's token figures so far; `None` before the first.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        (self.usage != Usage::default()).then(|| self.usage.clone())
+    }
+
+    /// The events that a notification amounts to. Those of other turns amount to nothing.
+    pub(crate) fn map(&mut self, notification: Notification) -> Vec<AgentEvent> {
+        match notification {
+            Notification::AgentMessageDelta(delta) if delta.turn_id == self.turn => self.text(&delta.item_id, &delta.delta),
+            Notification::PlanDelta(delta) if delta.turn_id == self.turn => self.text(&delta.item_id, &delta.delta),
+            Notification::ReasoningSummaryDelta(delta) if delta.turn_id == self.turn => {
+                self.thought(&delta.item_id, delta.summary_index, &delta.delta)
+            }
+            Notification::ReasoningTextDelta(delta) if delta.turn_id == self.turn => {
+                self.thought(&delta.item_id, delta.content_index, &delta.delta)
+            }
+            Notification::CommandOutputDelta(delta) if delta.turn_id == self.turn => self.output(&delta.item_id, delta.delta),
+            Notification::ItemStarted(event) if event.turn_id == self.turn => self.started(&event.item),
+            Notification::ItemCompleted(event) if event.turn_id == self.turn => self.completed(&event.item),
+            Notification::TurnPlanUpdated(plan) if plan.turn_id == self.turn => self.plan(plan),
+            Notification::TokenUsageUpdated(update) if update.turn_id == self.turn => self.tokens(update.token_usage),
+            Notification::ModelRerouted(rerouted) if rerouted.turn_id == self.turn => {
+                vec![AgentEvent::Model { id: rerouted.to_model }]
+            }
+            Notification::McpServerStartup(startup) => mcp_startup(startup),
+            // Told in the log, shown to nobody.
+            Notification::Warning(warning) => log(&warning.message),
+            Notification::ConfigWarning(warning) => log(&warning.summary),
+            Notification::DeprecationNotice(notice) => log(&notice.summary),
+            Notification::GuardianWarning(warning) => log(&warning.message),
+            Notification::Unknown { method, .. } => {
+                tracing::debug!(method, "notification without a mapping");
+                Vec::new()
+            }
+            // The end and the errors are the turn loop's; the rest repeats what items say, or is bookkeeping.
+            Notification::TurnCompleted(_)
+            | Notification::Error(_)
+            | Notification::TurnStarted(_)
+            | Notification::ThreadStarted(_)
+            | Notification::ThreadStatusChanged(_)
+            | Notification::ThreadClosed(_)
+            | Notification::ThreadCompacted(_)
+            | Notification::TurnDiffUpdated(_)
+            | Notification::TerminalInteraction(_)
+            | Notification::FileOutputDelta(_)
+            | Notification::PatchUpdated(_)
+            | Notification::ReasoningSummaryPart(_)
+            | Notification::McpProgress(_)
+            | Notification::RequestResolved(_)
+            | Notification::HookStarted(_)
+            | Notification::HookCompleted(_)
+            // Of another turn.
+            | Notification::AgentMessageDelta(_)
+            | Notification::PlanDelta(_)
+            | Notification::ReasoningSummaryDelta(_)
+            | Notification::ReasoningTextDelta(_)
+            | Notification::CommandOutputDelta(_)
+            | Notification::ItemStarted(_)
+            | Notification::ItemCompleted(_)
+            | Notification::TurnPlanUpdated(_)
+            | Notification::TokenUsageUpdated(_)
+            | Notification::ModelRerouted(_) => Vec::new(),
+        }
+    }
+
+    fn text(&mut self, item: &ItemId, delta: &str) -> Vec<AgentEvent> {
+        self.reasoning_open = false;
+        let Some(block) = block(item) else {
+            return Vec::new();
+        };
+        shown(&block, self.answer.delta(&block, delta))
+    }
+
+    fn message(&mut self, item: &ItemId, full: &str) -> Vec<AgentEvent> {
+        self.reasoning_open = false;
+        let Some(block) = block(item) else {
+            return Vec::new();
+        };
+        let mut events = shown(&block, self.answer.complete(&block, full));
+        events.push(AgentEvent::BlockEnd { block });
+        events
+    }
+
+    fn thought(&mut self, item: &ItemId, part: u32, delta: &str) -> Vec<AgentEvent> {
+        if delta.is_empty() {
+            return Vec::new();
+        }
+        let Some(block) = block(item) else {
+            return Vec::new();
+        };
+        let new_part = self.reasoning.insert(item.clone(), part) != Some(part);
+        // Parts and items that follow each other directly are parted by a blank line.
+        let gap = if new_part && self.reasoning_open {
+            "\n\n"
+        } else {
+            ""
+        };
+        self.reasoning_open = true;
+        vec![AgentEvent::Reasoning {
+            block,
+            parent: None,
+            delta: format!("{gap}{delta}"),
+        }]
+    }
+
+    /// Output that comes before its command was announced has no card to go to; the end brings it all.
+    fn output(&mut self, item: &ItemId, delta: String) -> Vec<AgentEvent> {
+        if !self.calls.contains_key(item) {
+            return Vec::new();
+        }
+        call(item)
+            .map(|call| AgentEvent::Tool(ToolEvent::Output { call, delta }))
+            .into_iter()
+            .collect()
+    }
+
+    fn started(&mut self, item: &ThreadItem) -> Vec<AgentEvent> {
+        self.log_unknown(item);
+        let (Shown::Tool(card), Some(id)) = (card(item), item.id()) else {
+            return Vec::new();
+        };
+        self.begin_call(&id, card.name, card.input)
+    }
+
+    fn begin_call(&mut self, id: &ItemId, name: String, input: Value) -> Vec<AgentEvent> {
+        let Some(call) = call(id) else {
+            return Vec::new();
+        };
+        self.reasoning_open = false;
+        self.calls.insert(id.clone(), input.clone());
+        let mut events = block(id)
+            .map(|block| shown(&block, self.answer.block()))
+            .unwrap_or_default();
+        events.push(AgentEvent::Tool(ToolEvent::Started {
+            call,
+            parent: None,
+            name,
+            input,
+        }));
+        events
+    }
+
+    fn completed(&mut self, item: &ThreadItem) -> Vec<AgentEvent> {
+        match item {
+            ThreadItem::AgentMessage(message) => return self.message(&message.id, &message.text),
+            ThreadItem::Plan(plan) => return self.message(&plan.id, &plan.text),
+            ThreadItem::ExitedReviewMode(review) => {
+                return self.message(&review.id, &review.review);
+            }
+            ThreadItem::Reasoning(reasoning) => {
+                return self.reasoned(&reasoning.id, &reasoning.summary, &reasoning.content);
+            }
+            _ => {}
+        }
+        let (Shown::Tool(card), Some(id)) = (card(item), item.id()) else {
+            return Vec::new();
+        };
+        let Some(call) = call(&id) else {
+            return Vec::new();
+        };
+        let mut events = match self.calls.get(&id) {
+            None => {
+                self.log_unknown(item);
+                self.begin_call(&id, card.name, card.input)
+            }
+            Some(shown) if *shown == card.input => Vec::new(),
+            // The arguments of some tools are only known when they are done.
+            Some(_) => vec![AgentEvent::Tool(ToolEvent::Input {
+                call: call.clone(),
+                input: card.input,
+            })],
+        };
+        events.push(AgentEvent::Tool(ToolEvent::Finished {
+            call,
+            status: card.status,
+            output: card.output,
+        }));
+        events
+    }
+
+    /// A reasoning item is over. What was not streamed is shown now.
+    fn reasoned(&mut self, id: &ItemId, summary: &[String], content: &[String]) -> Vec<AgentEvent> {
+        let mut events = Vec::new();
+        if !self.reasoning.contains_key(id) {
+            let parts = if summary.is_empty() { content } else { summary };
+            events = self.thought(id, 0, &parts.join("\n\n"));
+        }
+        events.extend(block(id).map(|block| AgentEvent::BlockEnd { block }));
+        events
+    }
+
+    fn plan(&mut self, plan: TurnPlan) -> Vec<AgentEvent> {
+        self.reasoning_open = false;
+        let Ok(call) = ToolCallId::new(format!("plan-{}", plan.turn_id)) else {
+            return Vec::new();
+        };
+        let steps = plan
+            .plan
+            .into_iter()
+            .map(|step| PlanStep {
+                text: step.step,
+                status: match step.status {
+                    PlanStepStatus::Completed => PlanStatus::Completed,
+                    PlanStepStatus::InProgress => PlanStatus::InProgress,
+                    PlanStepStatus::Pending | PlanStepStatus::Unknown(_) => PlanStatus::Pending,
+                },
+            })
+            .collect();
+        let mut events = shown_without_block(self.answer.block());
+        events.push(AgentEvent::Plan { call, steps });
+        events
+    }
+
+    /// Codex reports once per request to the model; a turn is their sum.
+    fn tokens(&mut self, usage: TokenUsage) -> Vec<AgentEvent> {
+        let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
+        self.usage.input_tokens += count(usage.last.input_tokens);
+        self.usage.cached_input_tokens += count(usage.last.cached_input_tokens);
+        self.usage.output_tokens += count(usage.last.output_tokens);
+        self.usage.reasoning_tokens += count(usage.last.reasoning_output_tokens);
+        self.usage.context_window = usage.model_context_window.map(count);
+        self.usage.source = UsageSource::Agent;
+        vec![AgentEvent::Usage(self.usage.clone())]
+    }
+
+    fn log_unknown(&mut self, item: &ThreadItem) {
+        if let ThreadItem::Unknown { kind, .. } = item
+            && self.logged.insert(kind.clone())
+        {
+            tracing::warn!(
+                kind,
+                "item of a kind that this version doesn't know; shown as a plain tool call"
+            );
+        }
+    }
+}
+
+fn mcp_startup(startup: McpServerStartup) -> Vec<AgentEvent> {
+    if startup.status != McpServerState::Failed {
+        return Vec::new();
+    }
+    let why = startup.error.unwrap_or_default();
+    tracing::warn!(server = startup.name, why, "MCP server failed to start");
+    let text = format!(
+        "The MCP server `{}` could not be started; its tools are missing in this turn.",
+        startup.name
+    );
+    vec![AgentEvent::Notice(Notice {
+        kind: NoticeKind::Warning,
+        text,
+    })]
+}
+
+fn log(message: &str) -> Vec<AgentEvent> {
+    tracing::info!(message, "codex warns");
+    Vec::new()
+}
+
+fn block(item: &ItemId) -> Option<BlockId> {
+    BlockId::new(item.as_str()).ok()
+}
+
+fn call(item: &ItemId) -> Option<ToolCallId> {
+    ToolCallId::new(item.as_str()).ok()
+}
+
+fn shown(block: &BlockId, pieces: Vec<Piece>) -> Vec<AgentEvent> {
+    pieces
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Text(delta) => AgentEvent::Text {
+                block: block.clone(),
+                parent: None,
+                delta,
+            },
+            Piece::Restarted => restarted(),
+        })
+        .collect()
+}
+
+fn shown_without_block(pieces: Vec<Piece>) -> Vec<AgentEvent> {
+    // Before a block nothing but the notice can come.
+    pieces.into_iter().map(|_| restarted()).collect()
+}
+
+fn restarted() -> AgentEvent {
+    AgentEvent::Notice(Notice {
+        kind: NoticeKind::TextRestarted,
+        text: RESTARTED.to_owned(),
+    })
+}
+
+#[cfg(test)]
+#[path = "map_tests.rs"]
+mod tests;

@@ -1,0 +1,254 @@
+//! What a thread is told about its model, its provider and its tools.
+//!
+//! Everything goes with `thread/start` and `thread/resume`, over the pipe: the provider's key as
+//! `experimental_bearer_token` (codex 0.169 writes it to no file and no environment), MCP servers, and the
+//! environment of tools. Nothing of it is stored with the thread, so a resume carries all of it again.
+
+use std::{collections::hash_map::DefaultHasher, fmt, hash::Hasher, path::PathBuf};
+
+use agent_core::{
+    AgentError, ApiFormat, ErrorClass, McpServer, McpTransport, ModelConfig, Turn, Workspace,
+    environment::{Environment, contract_variables, without_secrets},
+};
+use codex_app_server::protocol::{
+    ApprovalPolicy, SandboxMode, ThreadConfig, ThreadId, ThreadResumeParams, ThreadStartParams,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use supervisor::{SESSION_MARK, SessionMark};
+
+use crate::CodexConfig;
+
+/// The provider's name within a thread's configuration.
+pub(crate) const PROVIDER: &str = "wegent";
+
+/// The API that is asked when the request names none.
+const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
+
+/// What the agent may do on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everything the executor itself may do: the container is the sandbox.
+    Full,
+    /// Write to the working folder and temporary files only, no network. Nobody is asked.
+    WorkspaceWrite,
+}
+
+impl Access {
+    fn sandbox(self) -> SandboxMode {
+        match self {
+            Self::Full => SandboxMode::DangerFullAccess,
+            Self::WorkspaceWrite => SandboxMode::WorkspaceWrite,
+        }
+    }
+}
+
+/// What a thread is opened with, whether it is started or resumed.
+#[derive(Clone)]
+pub(crate) struct ThreadSettings {
+    config: ThreadConfig,
+    provider: Option<&'static str>,
+    model: Option<String>,
+    instructions: Option<String>,
+    cwd: PathBuf,
+    sandbox: SandboxMode,
+    /// Two equal ones need no reload of a loaded thread.
+    pub(crate) fingerprint: u64,
+}
+
+impl fmt::Debug for ThreadSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadSettings")
+            .field("config", &self.config)
+            .field("cwd", &self.cwd)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The settings of the turn's thread.
+///
+/// # Errors
+/// [`AgentError::Request`] naming the field that can't be served.
+pub(crate) fn thread_settings(
+    turn: &Turn,
+    workspace: &Workspace,
+    codex: &CodexConfig,
+    session: &SessionMark,
+) -> Result<ThreadSettings, AgentError> {
+    let mut values = Map::new();
+    let provider = provider(&turn.model)?;
+    if let Some(provider) = &provider {
+        values.insert("model_provider".to_owned(), json!(PROVIDER));
+        values.insert("model_providers".to_owned(), json!({ PROVIDER: provider }));
+    }
+    let tools = without_secrets(
+        &codex.image,
+        turn.model.api_key.iter().chain(turn.model.headers.values()),
+    );
+    values.insert(
+        "shell_environment_policy".to_owned(),
+        shell_environment(turn, &tools, session),
+    );
+    values.insert(
+        "features".to_owned(),
+        json!({ "shell_snapshot": false, "plugins": false }),
+    );
+    // A thread that nobody listens to is unloaded at once, so that the next turn can give it new keys.
+    values.insert("thread_unload_delay_secs".to_owned(), json!(0));
+    if !turn.mcp_servers.is_empty() {
+        let servers: Map<String, Value> = turn
+            .mcp_servers
+            .iter()
+            .map(|server| (server.name.clone(), mcp_server(server)))
+            .collect();
+        values.insert("mcp_servers".to_owned(), Value::Object(servers));
+    }
+    for (key, value) in model_settings(&turn.model) {
+        values.insert(key.to_owned(), value);
+    }
+    let mut settings = ThreadSettings {
+        config: ThreadConfig::default(),
+        provider: provider.is_some().then_some(PROVIDER),
+        model: turn.model.model_id.clone(),
+        instructions: turn.instructions.clone(),
+        cwd: workspace.cwd.clone(),
+        sandbox: codex.access.sandbox(),
+        fingerprint: 0,
+    };
+    settings.fingerprint = fingerprint(&values, &settings);
+    settings.config = ThreadConfig::new(values);
+    Ok(settings)
+}
+
+impl ThreadSettings {
+    /// For a new thread.
+    pub(crate) fn start(&self) -> ThreadStartParams {
+        ThreadStartParams {
+            model: self.model.clone(),
+            model_provider: self.provider.map(str::to_owned),
+            cwd: Some(self.cwd.clone()),
+            sandbox: Some(self.sandbox),
+            approval_policy: Some(ApprovalPolicy::Never),
+            config: self.config.clone(),
+            developer_instructions: self.instructions.clone(),
+            ..ThreadStartParams::default()
+        }
+    }
+
+    /// For a stored thread. The earlier turns are left out of the answer: nobody reads them.
+    pub(crate) fn resume(&self, thread: ThreadId) -> ThreadResumeParams {
+        ThreadResumeParams {
+            exclude_turns: true,
+            model: self.model.clone(),
+            model_provider: self.provider.map(str::to_owned),
+            cwd: Some(self.cwd.clone()),
+            sandbox: Some(self.sandbox),
+            approval_policy: Some(ApprovalPolicy::Never),
+            config: self.config.clone(),
+            developer_instructions: self.instructions.clone(),
+            ..ThreadResumeParams::new(thread)
+        }
+    }
+}
+
+fn provider(model: &ModelConfig) -> Result<Option<Value>, AgentError> {
+    if model.use_own_login {
+        return Ok(None);
+    }
+    match &model.api_format {
+        None | Some(ApiFormat::Responses) => {}
+        Some(ApiFormat::ChatCompletions) => return Err(unsupported("chat/completions")),
+        Some(ApiFormat::Other(name)) => return Err(unsupported(name)),
+    }
+    let headers: Map<String, Value> = model
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value.expose_secret())))
+        .collect();
+    let mut provider = json!({
+        "name": PROVIDER,
+        "base_url": model.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL),
+        "wire_api": "responses",
+        "http_headers": headers,
+    });
+    if let Some(key) = &model.api_key {
+        provider["experimental_bearer_token"] = json!(key.expose_secret());
+    }
+    Ok(Some(provider))
+}
+
+fn unsupported(format: &str) -> AgentError {
+    AgentError::Request {
+        class: ErrorClass::Unsupported,
+        message: format!(
+            "model_config.api_format: Codex speaks the Responses API only, not `{format}`"
+        ),
+    }
+}
+
+fn model_settings(model: &ModelConfig) -> impl Iterator<Item = (&'static str, Value)> {
+    let texts = [
+        ("model_reasoning_effort", &model.reasoning_effort),
+        ("model_reasoning_summary", &model.reasoning_summary),
+        ("service_tier", &model.service_tier),
+        ("web_search", &model.web_search),
+    ];
+    let window = model
+        .context_window
+        .map(|tokens| ("model_context_window", json!(tokens)));
+    texts
+        .into_iter()
+        .filter_map(|(key, value)| value.as_ref().map(|value| (key, json!(value))))
+        .chain(window)
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// Tools start from nothing and get exactly what we name, so that what the CLI itself was started with
+/// never decides what they see.
+/// The session's mark is among it: by it what a tool left behind is found if even the guard was killed.
+fn shell_environment(turn: &Turn, tools: &Environment, session: &SessionMark) -> Value {
+    let mut set: Map<String, Value> = tools
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), json!(value.to_str()?))))
+        .collect();
+    set.insert(SESSION_MARK.to_owned(), json!(session.as_str()));
+    for (name, value) in contract_variables(turn) {
+        set.insert(name.to_owned(), json!(value.expose_secret()));
+    }
+    json!({ "inherit": "none", "ignore_default_excludes": true, "set": set })
+}
+
+fn mcp_server(server: &McpServer) -> Value {
+    let exposed =
+        |values: &std::collections::BTreeMap<String, SecretString>| -> Map<String, Value> {
+            values
+                .iter()
+                .map(|(name, value)| (name.clone(), json!(value.expose_secret())))
+                .collect()
+        };
+    let mut value = match &server.transport {
+        McpTransport::Stdio { command, args, env } => {
+            json!({ "command": command, "args": args, "env": exposed(env) })
+        }
+        McpTransport::Http { url, headers } => {
+            json!({ "url": url, "http_headers": exposed(headers) })
+        }
+    };
+    if let Some(seconds) = server.tool_timeout_seconds {
+        value["tool_timeout_sec"] = json!(seconds);
+    }
+    value
+}
+
+fn fingerprint(values: &Map<String, Value>, settings: &ThreadSettings) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // Keys of a `Map` are sorted, so equal configurations have equal texts.
+    hasher.write(Value::Object(values.clone()).to_string().as_bytes());
+    for part in [&settings.model, &settings.instructions] {
+        hasher.write(part.as_deref().unwrap_or("\u{0}").as_bytes());
+        hasher.write_u8(0);
+    }
+    hasher.write(settings.cwd.as_os_str().as_encoded_bytes());
+    hasher.finish()
+}

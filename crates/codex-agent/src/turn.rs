@@ -1,0 +1,521 @@
+//! One turn on an app-server: open the conversation, start the turn, listen to its end.
+
+use std::time::Duration;
+
+use agent_core::{
+    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, FileChanges, Notice,
+    NoticeKind, Outcome, Phase, PromptPart, Resume, SessionId, SessionRef, SessionStore,
+    StopReason, StopStep, Turn, TurnCx, Usage, Workspace,
+};
+use codex_app_server::{
+    Connection, ConnectionLost, RpcError, ThreadEvent, ThreadStream,
+    protocol::{
+        Notification, ThreadId, ThreadOpened, TurnEvent, TurnId, TurnStartParams, TurnStatus,
+        UserInput,
+    },
+};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    CodexConfig,
+    failure::{failed, is_hopeless},
+    map::Mapper,
+    requests,
+    servers::{Loaded, Server},
+    thread_config::{ThreadSettings, thread_settings},
+};
+
+/// The mark that Codex puts into the environment of everything a tool starts.
+const TOOL_MARKS: &[&str] = &["CODEX_TOOL_CALL_ID"];
+/// How long Codex may take to confirm an interrupt before everything is killed.
+const INTERRUPT_LIMIT: Duration = Duration::from_secs(2);
+/// How long the background terminals may take to be cleaned.
+const CLEAN_LIMIT: Duration = Duration::from_millis(700);
+/// How long killed processes may take to vanish before they count as survivors.
+const KILL_LIMIT: Duration = Duration::from_secs(1);
+/// How long a tool's processes have between SIGTERM and SIGKILL.
+const SWEEP_GRACE: Duration = Duration::from_millis(300);
+
+/// A turn on its way.
+pub(crate) struct Drive<'a> {
+    /// What it runs with.
+    pub(crate) config: &'a CodexConfig,
+    /// What is asked for.
+    pub(crate) turn: &'a Turn,
+    /// Where it runs.
+    pub(crate) workspace: &'a Workspace,
+    /// Where events go, and when to stop.
+    pub(crate) cx: &'a TurnCx,
+}
+
+/// What a turn's end means for the server it ran on.
+pub(crate) struct Driven {
+    /// How it ended.
+    pub(crate) result: Result<Outcome, AgentError>,
+    /// Whether the server is fit for another turn.
+    pub(crate) reusable: bool,
+}
+
+/// Why listening stopped.
+enum End {
+    /// Codex said that the turn is over.
+    Turn(Box<codex_app_server::protocol::Turn>),
+    /// The turn was told to stop.
+    Cancel(CancelReason),
+    /// The provider will not take the key, however often Codex tries.
+    Hopeless(AgentError),
+}
+
+impl Drive<'_> {
+    /// Runs the turn on `server`.
+    pub(crate) async fn run(&self, server: &mut Server) -> Driven {
+        let opened = tokio::select! {
+            opened = self.open(server) => opened,
+            reason = self.cx.cancel.cancelled() => {
+                // A call may be under way whose answer nobody would read: the server is not used again.
+                return Driven { result: Ok(cancelled(reason, StopStep::NotStarted, 0, None)), reusable: false };
+            }
+        };
+        let (connection, mut loaded) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                return Driven {
+                    result: Err(error),
+                    reusable: false,
+                };
+            }
+        };
+        let driven = self.drive(&connection, &mut loaded.stream).await;
+        if driven.reusable {
+            server.loaded = Some(loaded);
+        }
+        driven
+    }
+
+    /// A connection with the conversation loaded, listened to, and configured for this turn.
+    async fn open(&self, server: &mut Server) -> Result<(Connection, Loaded), AgentError> {
+        let connection = server
+            .instance
+            .ready(self.config.deadlines.ready)
+            .await
+            .map_err(|error| AgentError::Spawn {
+                name: "codex app-server".to_owned(),
+                source: Box::new(error),
+            })?;
+        let generation = connection.generation();
+        let settings = thread_settings(
+            self.turn,
+            self.workspace,
+            self.config,
+            connection.process().session(),
+        )?;
+        let store = SessionStore::new(&self.workspace.state);
+        let resume = store.resume_for(self.turn).map_err(state_error)?;
+        if let Some(loaded) = server
+            .loaded
+            .take()
+            .filter(|loaded| loaded.generation == generation)
+        {
+            let same_thread = resume
+                .as_ref()
+                .is_some_and(|resume| resume.id().as_str() == loaded.stream.id().as_str());
+            if same_thread && loaded.fingerprint == settings.fingerprint {
+                return Ok((connection, loaded));
+            }
+            self.unload(&connection, loaded.stream).await;
+        }
+        let fingerprint = settings.fingerprint;
+        let (opened, stream) = match resume {
+            Some(resume) => self.resume(&connection, resume, &settings).await?,
+            None => connection
+                .client()
+                .thread_start(settings.start())
+                .await
+                .map_err(open_error)?,
+        };
+        if !opened.model.is_empty() {
+            self.cx
+                .events
+                .emit(AgentEvent::Model { id: opened.model })
+                .await?;
+        }
+        Ok((
+            connection,
+            Loaded {
+                stream,
+                fingerprint,
+                generation,
+            },
+        ))
+    }
+
+    /// A loaded thread keeps the configuration it was loaded with, so it has to go before it can get another one.
+    async fn unload(&self, connection: &Connection, mut stream: ThreadStream) {
+        let unload = async {
+            connection.client().thread_unsubscribe(stream.id()).await?;
+            loop {
+                match stream.next().await {
+                    ThreadEvent::Notification(Notification::ThreadClosed(_))
+                    | ThreadEvent::Lost { .. } => break,
+                    ThreadEvent::Notification(_) | ThreadEvent::Request(_) => {}
+                }
+            }
+            Ok::<(), RpcError>(())
+        };
+        match timeout(Duration::from_secs(2), unload).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "thread can't be unloaded"),
+            Err(_) => tracing::warn!("codex did not say that the thread was unloaded"),
+        }
+    }
+
+    async fn resume(
+        &self,
+        connection: &Connection,
+        resume: Resume,
+        settings: &ThreadSettings,
+    ) -> Result<(ThreadOpened, ThreadStream), AgentError> {
+        let thread = ThreadId::from(resume.id().as_str());
+        match connection
+            .client()
+            .thread_resume(settings.resume(thread))
+            .await
+        {
+            Ok(opened) => Ok(opened),
+            Err(error) if error.is_thread_unknown() => {
+                tracing::warn!(thread = %resume.id(), "conversation is unknown here, starting afresh");
+                let text = match resume {
+                    Resume::Own(_) => {
+                        "The earlier conversation could not be found, so a new one was started."
+                    }
+                    Resume::Inherited(_) => {
+                        "The conversation to continue is not on this machine, so a new one was started."
+                    }
+                };
+                let notice = Notice {
+                    kind: NoticeKind::FreshSession,
+                    text: text.to_owned(),
+                };
+                self.cx.events.emit(AgentEvent::Notice(notice)).await?;
+                connection
+                    .client()
+                    .thread_start(settings.start())
+                    .await
+                    .map_err(open_error)
+            }
+            Err(error) if error.is_writer_conflict() => Err(AgentError::Request {
+                class: ErrorClass::Workspace,
+                message: format!("conversation {} is in use by another executor", resume.id()),
+            }),
+            Err(error) => Err(open_error(error)),
+        }
+    }
+
+    async fn drive(&self, connection: &Connection, stream: &mut ThreadStream) -> Driven {
+        let thread = stream.id().clone();
+        let mut params = TurnStartParams::new(thread.clone(), self.input());
+        params.model = self.turn.model.model_id.clone();
+        let turn = match connection.client().turn_start(params).await {
+            Ok(turn) => turn,
+            Err(error) => {
+                return Driven {
+                    result: Err(open_error(error)),
+                    reusable: false,
+                };
+            }
+        };
+        let mut mapper = Mapper::new(turn.clone());
+        match self.listen(stream, &turn, &mut mapper).await {
+            Ok(End::Turn(ended)) => {
+                let swept = self.sweep(connection, &thread).await;
+                Driven {
+                    result: self.completed(*ended, mapper, &thread),
+                    reusable: swept,
+                }
+            }
+            Ok(End::Cancel(reason)) => {
+                let (step, survivors) = self.stop(connection, stream, &turn, &mut mapper).await;
+                let usage = mapper.usage();
+                Driven {
+                    result: Ok(cancelled(reason, step, survivors, usage)),
+                    reusable: step == StopStep::Protocol,
+                }
+            }
+            Ok(End::Hopeless(error)) => {
+                let (step, _) = self.stop(connection, stream, &turn, &mut mapper).await;
+                Driven {
+                    result: Err(error),
+                    reusable: step == StopStep::Protocol,
+                }
+            }
+            Err(error) => {
+                self.sweep(connection, &thread).await;
+                Driven {
+                    result: Err(error),
+                    reusable: false,
+                }
+            }
+        }
+    }
+
+    /// The prompt as Codex takes it.
+    fn input(&self) -> Vec<UserInput> {
+        let parts = self.turn.prompt.0.iter();
+        parts
+            .map(|part| match part {
+                PromptPart::Text(text) => UserInput::text(text.clone()),
+                PromptPart::Image { url } => UserInput::Image {
+                    url: url.clone(),
+                    detail: None,
+                },
+            })
+            .collect()
+    }
+
+    /// Passes on what happens until the turn ends or is told to.
+    async fn listen(
+        &self,
+        stream: &mut ThreadStream,
+        turn: &TurnId,
+        mapper: &mut Mapper,
+    ) -> Result<End, AgentError> {
+        let mut first_progress = Some(Instant::now() + self.config.deadlines.first_progress);
+        let mut session_known = false;
+        loop {
+            let event = tokio::select! {
+                biased;
+                reason = self.cx.cancel.cancelled() => return Ok(End::Cancel(reason)),
+                () = until(first_progress) => return Err(AgentError::Stalled {
+                    phase: Phase::FirstOutput,
+                    idle: self.config.deadlines.first_progress,
+                }),
+                event = stream.next() => event,
+            };
+            let notification = match event {
+                ThreadEvent::Notification(notification) => notification,
+                ThreadEvent::Request(request) => {
+                    requests::answer(request, self.config.access);
+                    continue;
+                }
+                ThreadEvent::Lost { why } => return Err(lost(&why)),
+            };
+            match &notification {
+                Notification::TurnCompleted(TurnEvent { turn: ended, .. }) if ended.id == *turn => {
+                    return Ok(End::Turn(Box::new(ended.clone())));
+                }
+                Notification::Error(notice) if notice.turn_id == *turn => {
+                    tracing::warn!(
+                        error = notice.error.message,
+                        will_retry = notice.will_retry,
+                        "codex reports an error"
+                    );
+                    if notice.will_retry && is_hopeless(&notice.error) {
+                        return Ok(End::Hopeless(failed(&notice.error)));
+                    }
+                }
+                // The user's message is in the rollout now: from here on the conversation can be resumed.
+                Notification::ItemCompleted(_) | Notification::ItemStarted(_) if !session_known => {
+                    session_known = true;
+                    self.remember(stream.id()).await?;
+                }
+                _ => {}
+            }
+            for event in mapper.map(notification) {
+                first_progress = None;
+                self.cx.events.emit(event).await?;
+            }
+        }
+    }
+
+    async fn remember(&self, thread: &ThreadId) -> Result<(), AgentError> {
+        let Ok(id) = SessionId::new(thread.as_str()) else {
+            return Ok(());
+        };
+        let session = SessionRef {
+            agent: AgentKind::Codex,
+            id,
+        };
+        SessionStore::new(&self.workspace.state)
+            .save(self.turn.bot().id.as_deref(), &session)
+            .map_err(state_error)?;
+        self.cx.events.emit(AgentEvent::Session(session)).await?;
+        Ok(())
+    }
+
+    /// Ends a turn that still runs: Codex's own interrupt, its background terminals, then what tools started.
+    /// If Codex doesn't answer in time, everything of the session is killed.
+    async fn stop(
+        &self,
+        connection: &Connection,
+        stream: &mut ThreadStream,
+        turn: &TurnId,
+        mapper: &mut Mapper,
+    ) -> (StopStep, u32) {
+        let thread = stream.id().clone();
+        let interrupted = async {
+            connection.client().turn_interrupt(&thread, turn).await?;
+            loop {
+                match stream.next().await {
+                    ThreadEvent::Notification(Notification::TurnCompleted(event))
+                        if event.turn.id == *turn =>
+                    {
+                        return Ok(true);
+                    }
+                    ThreadEvent::Notification(notification) => {
+                        for event in mapper.map(notification) {
+                            // What was said before the stop is still shown; a closed sink ends nothing here.
+                            let _ = self.cx.events.emit(event).await;
+                        }
+                    }
+                    ThreadEvent::Request(request) => requests::answer(request, self.config.access),
+                    ThreadEvent::Lost { .. } => return Ok(false),
+                }
+            }
+        };
+        let confirmed = matches!(
+            timeout(INTERRUPT_LIMIT, interrupted).await,
+            Ok(Ok::<bool, RpcError>(true))
+        );
+        if confirmed && self.sweep(connection, &thread).await {
+            return (StopStep::Protocol, 0);
+        }
+        tracing::warn!(
+            confirmed,
+            "codex did not stop in time; its session is killed"
+        );
+        let process = connection.process();
+        process.kill().await;
+        let gone = async {
+            while !supervisor::session_processes(process.session()).is_empty() {
+                // The kernel tells the guard, not us; all that is left is to look again.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = timeout(KILL_LIMIT, gone).await;
+        let left = supervisor::session_processes(process.session()).len();
+        (StopStep::Kill, u32::try_from(left).unwrap_or(u32::MAX))
+    }
+
+    /// Ends what the turn's tools started and left behind. True when nothing is left.
+    async fn sweep(&self, connection: &Connection, thread: &ThreadId) -> bool {
+        match timeout(
+            CLEAN_LIMIT,
+            connection.client().background_terminals_clean(thread),
+        )
+        .await
+        {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "background terminals can't be cleaned"),
+            Err(_) => tracing::warn!("codex did not clean its background terminals in time"),
+        }
+        match connection.process().sweep(TOOL_MARKS, SWEEP_GRACE).await {
+            Ok(report) => {
+                if report.ended > 0 {
+                    tracing::info!(
+                        ended = report.ended,
+                        killed = report.killed,
+                        "ended what tools had left running"
+                    );
+                }
+                report.survivors.is_empty()
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the guard can't sweep");
+                false
+            }
+        }
+    }
+
+    fn completed(
+        &self,
+        ended: codex_app_server::protocol::Turn,
+        mapper: Mapper,
+        thread: &ThreadId,
+    ) -> Result<Outcome, AgentError> {
+        match ended.status {
+            TurnStatus::Completed => Ok(Outcome::Completed(Completed {
+                text: mapper.final_answer().unwrap_or_default().to_owned(),
+                stop: StopReason::EndTurn,
+                usage: mapper.usage(),
+                session: SessionId::new(thread.as_str()).ok().map(|id| SessionRef {
+                    agent: AgentKind::Codex,
+                    id,
+                }),
+                changes: FileChanges::default(),
+            })),
+            TurnStatus::Failed => Err(failed(&ended.error.unwrap_or_default())),
+            TurnStatus::Interrupted => Err(AgentError::Provider {
+                class: ErrorClass::Agent,
+                message: "codex interrupted the turn by itself".to_owned(),
+            }),
+            status @ (TurnStatus::InProgress | TurnStatus::Unknown(_)) => {
+                Err(AgentError::Protocol {
+                    message: format!("a completed turn has status `{}`", status.as_str()),
+                })
+            }
+        }
+    }
+}
+
+fn cancelled(
+    reason: CancelReason,
+    stopped_by: StopStep,
+    survivors: u32,
+    usage: Option<Usage>,
+) -> Outcome {
+    Outcome::Cancelled {
+        reason,
+        stopped_by,
+        survivors,
+        usage,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn state_error(error: agent_core::SessionStoreError) -> AgentError {
+    let source =
+        std::error::Error::source(&error).map(|source| std::io::Error::other(source.to_string()));
+    AgentError::Workspace {
+        message: error.to_string(),
+        source,
+    }
+}
+
+fn lost(why: &ConnectionLost) -> AgentError {
+    match why {
+        ConnectionLost::Exited {
+            status,
+            stderr_tail,
+        } => AgentError::Exited {
+            status: status.to_string(),
+            stderr_tail: stderr_tail.clone(),
+        },
+        other => AgentError::Protocol {
+            message: other.to_string(),
+        },
+    }
+}
+
+/// Why a thread could not be opened or a turn not be started.
+fn open_error(error: RpcError) -> AgentError {
+    match error {
+        RpcError::Closed { why, .. } => lost(&why),
+        RpcError::Deadline { .. } => AgentError::Provider {
+            class: ErrorClass::Timeout,
+            message: error.to_string(),
+        },
+        RpcError::Overloaded { .. } => AgentError::Provider {
+            class: ErrorClass::Overloaded,
+            message: error.to_string(),
+        },
+        error => AgentError::Protocol {
+            message: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,7 @@
+//! The agent with a CLI in front of it: a fake one that misbehaves on demand, and the real one.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails should fail at once")]
+
+mod fake;
+mod real;
+mod stage;
