@@ -1,0 +1,149 @@
+//! Requests, decoded once and completely: what comes out needs no second look at the JSON.
+
+mod lenient;
+mod mcp;
+mod prompt;
+mod responses;
+mod secrets;
+mod wire;
+
+use std::fmt;
+
+use agent_core::{Turn, TurnKey, UnknownAgent};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+pub use self::responses::decode;
+use crate::Fingerprint;
+
+/// A request that was understood.
+pub struct Dispatch {
+    /// Which turn of which task it is about.
+    pub key: TurnKey,
+    /// What is to be done.
+    pub work: Work,
+    /// What the callbacks echo.
+    pub envelope: Envelope,
+    /// Whether the request says so; Wegent's backend expects `queued` for an answer then.
+    pub background: bool,
+    /// Tells a repeat of the request from a new one.
+    pub fingerprint: Fingerprint,
+    /// Where callbacks go, if the request itself says it. Wegent's manager usually gives the address to
+    /// the container's environment instead.
+    pub callback_url: Option<String>,
+    pub(crate) secrets: Vec<SecretString>,
+}
+
+/// What a request asks for.
+pub enum Work {
+    /// To run a turn.
+    Turn(Box<Turn>),
+    /// To check whether an image has what a shell needs.
+    Validation,
+    /// To run a shell that nobody here runs. The request is accepted all the same; the answer is an `error`
+    /// event, as Wegent expects it.
+    UnknownAgent(UnknownAgent),
+}
+
+impl Dispatch {
+    /// The turn to run, if the request is for one.
+    pub fn turn(&self) -> Option<&Turn> {
+        match &self.work {
+            Work::Turn(turn) => Some(turn),
+            Work::Validation | Work::UnknownAgent(_) => None,
+        }
+    }
+
+    /// Every credential in the request: keys, tokens, passwords in URLs, and header and environment values
+    /// whose names say so; each once, in no particular order. Placeholders (`${{…}}`) are not among them.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretString> {
+        self.secrets.iter()
+    }
+}
+
+/// Names a turn by its key only: it holds the request as it came, with its credentials.
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Turn(turn) => write!(f, "Turn({}, {})", turn.key, turn.agent),
+            Self::Validation => f.write_str("Validation"),
+            Self::UnknownAgent(unknown) => f.debug_tuple("UnknownAgent").field(unknown).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatch")
+            .field("key", &self.key)
+            .field("work", &self.work)
+            .field("envelope", &self.envelope)
+            .field("background", &self.background)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What of a request belongs to its callbacks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The message's place in the conversation; echoed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<i64>,
+    /// The container's name; echoed. Without it the platform can't find the container again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor_name: Option<String>,
+    /// The container's namespace; echoed, also when it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor_namespace: Option<String>,
+    /// Which image validation it is; echoed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_id: Option<String>,
+    /// The model's id for response objects; may be empty.
+    #[serde(default)]
+    pub model: String,
+    /// The id of the bot that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_id: Option<String>,
+    /// The name of the bot that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_name: Option<String>,
+    /// The shell as the request spells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell_type: Option<String>,
+}
+
+/// Why a request could not be understood. The text is fit for the caller; it holds no credential.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The body is not JSON.
+    #[error("body is not JSON: {0}")]
+    Syntax(#[source] serde_json::Error),
+    /// The body is JSON, but no object.
+    #[error("body is not an object but {found}")]
+    NotAnObject {
+        /// What it is.
+        found: &'static str,
+    },
+    /// A field is missing or not what it should be.
+    #[error("{path}: {problem}")]
+    Field {
+        /// The field's path, such as `metadata.bot[0].name`.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl DecodeError {
+    fn field(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field {
+            path: path.into(),
+            problem: problem.into(),
+        }
+    }
+
+    fn missing(path: impl Into<String>) -> Self {
+        Self::field(path, "missing")
+    }
+}
