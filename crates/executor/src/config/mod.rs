@@ -1,0 +1,58 @@
+//! Configuration: read once from the environment, checked whole, then passed down by value.
+//!
+//! [`ImageEnvironment::of_process`] is the only place that reads the process's environment, and
+//! [`Config::read`] the only one that knows the variables' meaning. Everything that is wrong is reported
+//! together, each naming its variable, so that an operator needs one start to see it all. Nothing here
+//! touches disk or network, but for the machine's name.
+
+mod environment;
+pub mod names;
+mod parts;
+mod read;
+mod reader;
+mod url;
+
+pub use environment::ImageEnvironment;
+pub use parts::{
+    Access, CodexConfig, DeliveryConfig, HeartbeatBinding, HeartbeatConfig, IdentityConfig,
+    LogConfig, Mode, PathsConfig, ProxyConfig, ServerConfig,
+};
+pub(crate) use read::parse_host;
+pub use reader::{ConfigError, Problem, ProblemKind};
+pub use url::{HttpUrl, NotAnHttpUrl};
+
+use secrecy::SecretString;
+
+/// Everything the executor was told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How it was started.
+    pub mode: Mode,
+    /// What agents may do.
+    pub access: Access,
+    /// A whole task came with the start, in `TASK_INFO`.
+    pub task_info: bool,
+    /// Its name towards the platform.
+    pub identity: IdentityConfig,
+    /// The HTTP server.
+    pub server: ServerConfig,
+    /// Where callbacks go.
+    pub delivery: DeliveryConfig,
+    /// The sign of life.
+    pub heartbeat: HeartbeatConfig,
+    /// Folders.
+    pub paths: PathsConfig,
+    /// The Codex CLI.
+    pub codex: CodexConfig,
+    /// Proxies of our own requests.
+    pub proxies: ProxyConfig,
+    /// What is logged.
+    pub log: LogConfig,
+    /// The model's key for `wegent-executor run`; tasks bring their own.
+    pub openai_api_key: Option<SecretString>,
+    /// The whole environment as it was found, for tools. It holds secrets that tools must not see:
+    /// what of it is passed on is decided where tools' environments are made.
+    pub image_environment: ImageEnvironment,
+    /// What is odd but doesn't keep the executor from working; to be logged once the log is there.
+    pub warnings: Vec<Problem>,
+}

@@ -1,0 +1,77 @@
+//! The names of the variables that the executor reads. No other place spells them.
+
+/// Address to listen on; an IP address or `localhost`. Default `0.0.0.0`.
+pub const HOST: &str = "HOST";
+/// Port to listen on. Default 10001; 0 takes any free one.
+pub const PORT: &str = "PORT";
+/// `docker` makes the bare binary serve, with full access for agents.
+pub const EXECUTOR_MODE: &str = "EXECUTOR_MODE";
+/// The container's name, echoed in every callback.
+pub const EXECUTOR_NAME: &str = "EXECUTOR_NAME";
+/// The container's namespace, echoed in every callback if known.
+pub const EXECUTOR_NAMESPACE: &str = "EXECUTOR_NAMESPACE";
+/// A whole task, as Wegent's manager of January 2026 passes it. Only its presence is looked at here.
+pub const TASK_INFO: &str = "TASK_INFO";
+/// Where callbacks are posted. Without it they are dropped.
+pub const CALLBACK_URL: &str = "CALLBACK_URL";
+/// Base URL of Wegent's backend; goes before [`TASK_API_DOMAIN`].
+pub const WEGENT_BACKEND_URL: &str = "WEGENT_BACKEND_URL";
+/// Base URL of Wegent's backend, as the manager passes it.
+pub const TASK_API_DOMAIN: &str = "TASK_API_DOMAIN";
+/// Whose life the heartbeats tell of.
+pub const HEARTBEAT_ID: &str = "HEARTBEAT_ID";
+/// A sandbox's id, used where [`HEARTBEAT_ID`] isn't set.
+pub const SANDBOX_ID: &str = "SANDBOX_ID";
+/// `task` or `sandbox`. Default `sandbox`.
+pub const HEARTBEAT_TYPE: &str = "HEARTBEAT_TYPE";
+/// Whether heartbeats are sent. Default: only in warm-pool mode.
+pub const HEARTBEAT_ENABLED: &str = "HEARTBEAT_ENABLED";
+/// Seconds between two heartbeats. Default 10.
+pub const HEARTBEAT_INTERVAL: &str = "HEARTBEAT_INTERVAL";
+/// Where heartbeats go. Default: [`CALLBACK_URL`] without its `/callback`.
+pub const HEARTBEAT_BASE_URL: &str = "EXECUTOR_MANAGER_HEARTBEAT_BASE_URL";
+/// The container is started ahead of its task and learns the heartbeat's id from the first one.
+pub const WARM_POOL_MODE: &str = "WARM_POOL_MODE";
+/// Another spelling of [`WARM_POOL_MODE`]; either one is enough.
+pub const EXECUTOR_WARMPOOL_MODE: &str = "EXECUTOR_WARMPOOL_MODE";
+/// The folder that holds the tasks' workspaces. Default `/workspace`.
+pub const WORKSPACE_ROOT: &str = "WORKSPACE_ROOT";
+/// Another spelling of [`WORKSPACE_ROOT`], read where that one isn't set.
+pub const WEGENT_WORKSPACE_ROOT: &str = "WEGENT_WORKSPACE_ROOT";
+/// The executor's own state. Default `~/.wegent-executor`.
+pub const WEGENT_EXECUTOR_HOME: &str = "WEGENT_EXECUTOR_HOME";
+/// One Codex home shared by all tasks, for trusted tasks only. Default: one per task.
+pub const WEGENT_CODEX_HOME: &str = "WEGENT_CODEX_HOME";
+/// The Codex CLI. Default: looked up on `PATH` when it is needed.
+pub const CODEX_BINARY_PATH: &str = "CODEX_BINARY_PATH";
+/// Another spelling of [`CODEX_BINARY_PATH`], read where that one isn't set.
+pub const CODEX_BIN: &str = "CODEX_BIN";
+/// Seconds that Codex may take to answer one request. Default 300.
+pub const WEGENT_CODEX_RPC_TIMEOUT_SECONDS: &str = "WEGENT_CODEX_RPC_TIMEOUT_SECONDS";
+/// Seconds that a Codex turn may take to show its first progress. Default 180.
+pub const WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS: &str =
+    "WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS";
+/// Seconds after which an idle Codex app-server is given back. Default 600.
+pub const WEGENT_CODEX_IDLE_SECONDS: &str = "WEGENT_CODEX_IDLE_SECONDS";
+/// Gives agents full access outside docker mode.
+pub const WEGENT_FULL_ACCESS: &str = "WEGENT_FULL_ACCESS";
+/// What is logged, as `tracing` directives such as `info,executor=debug`. Default `info`.
+pub const WEGENT_LOG: &str = "WEGENT_LOG";
+/// Rust's usual name for [`WEGENT_LOG`], read where that one isn't set.
+pub const RUST_LOG: &str = "RUST_LOG";
+/// The largest request body in MiB. Default 128, at least 64.
+pub const WEGENT_MAX_BODY_MIB: &str = "WEGENT_MAX_BODY_MIB";
+/// The model's key for `wegent-executor run`; tasks bring their own.
+pub const OPENAI_API_KEY: &str = "OPENAI_API_KEY";
+/// The user's home folder.
+pub const HOME: &str = "HOME";
+/// Where programs are looked for.
+pub const PATH: &str = "PATH";
+/// The proxy for `http` URLs; the lower-case name goes first, as everywhere.
+pub const HTTP_PROXY: [&str; 2] = ["http_proxy", "HTTP_PROXY"];
+/// The proxy for `https` URLs.
+pub const HTTPS_PROXY: [&str; 2] = ["https_proxy", "HTTPS_PROXY"];
+/// The proxy for URLs without one of their own.
+pub const ALL_PROXY: [&str; 2] = ["all_proxy", "ALL_PROXY"];
+/// Hosts that are reached without a proxy. Loopback always is.
+pub const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];

@@ -1,0 +1,171 @@
+//! The parts of the configuration, each handed to the one module that needs it.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use super::HttpUrl;
+use crate::heartbeat::Bound;
+
+/// How the executor was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By Wegent's manager, in a container of its own: `EXECUTOR_MODE=docker`, or, as the manager of
+    /// January 2026 doesn't set that, `TASK_INFO` or both `EXECUTOR_NAME` and `PORT`.
+    Docker,
+    /// By a person at a terminal.
+    Local,
+}
+
+/// What agents may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everything the process may: in docker mode, where the container is the sandbox, or on demand.
+    Full,
+    /// Write in the workspace only; anything else is asked for.
+    Workspace,
+}
+
+/// The executor's name towards the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityConfig {
+    /// Echoed in every callback; also the name of the folder that holds our journals.
+    pub name: String,
+    /// Echoed in every callback if known.
+    pub namespace: Option<String>,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes any free one.
+    pub port: u16,
+    /// The largest request body in bytes; images come inline, as base64.
+    pub max_body: usize,
+    /// Connections at a time; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// How long a request's head may take, and how long a kept connection may idle.
+    pub head_timeout: Duration,
+    /// How long a request's body may stall.
+    pub body_stall_timeout: Duration,
+    /// How long answers that are under way may take once the server stops.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::from([0, 0, 0, 0]),
+            port: 10001,
+            max_body: 128 << 20,
+            max_connections: 128,
+            head_timeout: Duration::from_secs(30),
+            body_stall_timeout: Duration::from_secs(30),
+            // A cancel takes 4 s at most, and the process has to be gone 8 s after SIGTERM.
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Where callbacks go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryConfig {
+    /// Where callbacks are posted. `None` means that nobody listens, and they are dropped.
+    pub callback_url: Option<HttpUrl>,
+    /// The backend's base URL, for what a task needs to fetch.
+    pub backend_url: Option<HttpUrl>,
+}
+
+/// The sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeartbeatConfig {
+    /// Whether it is sent.
+    pub enabled: bool,
+    /// Time between two of them.
+    pub interval: Duration,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// The manager's base URL.
+    pub base_url: Option<HttpUrl>,
+    /// Whose life it tells of.
+    pub binding: HeartbeatBinding,
+}
+
+impl Default for HeartbeatConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            base_url: None,
+            binding: HeartbeatBinding::None,
+        }
+    }
+}
+
+/// Whose life the heartbeats tell of, as far as it is known at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeartbeatBinding {
+    /// Nobody's.
+    None,
+    /// This one's, whatever tasks come.
+    Fixed(Bound),
+    /// The first task's (warm-pool mode). From then on another task is refused.
+    FirstTask,
+}
+
+/// Folders. All absolute; none is created or looked at when the configuration is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathsConfig {
+    /// Holds a workspace for each task.
+    pub workspace_root: PathBuf,
+    /// The executor's own state.
+    pub executor_home: PathBuf,
+    /// The user's home folder, where there is one.
+    pub user_home: Option<PathBuf>,
+}
+
+/// The Codex CLI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodexConfig {
+    /// One home shared by all tasks; `None` gives each task its own.
+    pub shared_home: Option<PathBuf>,
+    /// The CLI; `None` looks it up on `PATH` when it is needed.
+    pub binary: Option<PathBuf>,
+    /// How long it may take to answer one request.
+    pub rpc_timeout: Duration,
+    /// How long a turn may take to show its first progress.
+    pub turn_startup_timeout: Duration,
+    /// How long an app-server may be idle before it is given back.
+    pub idle: Duration,
+}
+
+impl Default for CodexConfig {
+    fn default() -> Self {
+        Self {
+            shared_home: None,
+            binary: None,
+            rpc_timeout: Duration::from_secs(300),
+            turn_startup_timeout: Duration::from_secs(180),
+            idle: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Proxies of our own requests. Loopback is always reached directly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// For `http` URLs.
+    pub http: Option<HttpUrl>,
+    /// For `https` URLs.
+    pub https: Option<HttpUrl>,
+    /// Hosts that are reached directly, as a comma-separated list of domains, addresses and networks.
+    pub exempt: Option<String>,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `tracing` directives, already checked.
+    pub filter: String,
+}

@@ -1,0 +1,306 @@
+//! What each variable means.
+
+use std::{fs, net::IpAddr, path::PathBuf};
+
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    Access, CodexConfig, Config, ConfigError, DeliveryConfig, HeartbeatBinding, HeartbeatConfig,
+    HttpUrl, IdentityConfig, ImageEnvironment, LogConfig, Mode, PathsConfig, Problem, ProblemKind,
+    ProxyConfig, ServerConfig, names, reader::Reader,
+};
+use crate::heartbeat::{Bound, HeartbeatId, HeartbeatKind};
+
+/// The smallest limit of request bodies that may be set: the manager counts on bodies of this size.
+const SMALLEST_BODY_LIMIT_MIB: usize = 64;
+
+/// The largest one: a body is held in memory while it is decoded.
+const LARGEST_BODY_LIMIT_MIB: usize = 2048;
+
+/// The longest name an executor may have, in bytes: it names a folder too.
+const LONGEST_NAME: usize = 200;
+
+impl Config {
+    /// Reads the configuration out of an environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with everything that is wrong.
+    ///
+    /// ```
+    /// use executor::config::{Config, ImageEnvironment, Mode};
+    /// let environment = ImageEnvironment::from_iter([("HOME", "/root"), ("EXECUTOR_MODE", "docker")]);
+    /// let config = Config::read(environment).unwrap();
+    /// assert_eq!((config.mode, config.server.port), (Mode::Docker, 10001));
+    /// ```
+    pub fn read(environment: ImageEnvironment) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(&environment);
+        let mut warnings = Vec::new();
+        let mode = mode(&mut reader);
+        let delivery = delivery(&mut reader);
+        let heartbeat = heartbeat(&mut reader, delivery.callback_url.as_ref());
+        let config = Self {
+            mode,
+            access: access(&mut reader, mode),
+            task_info: reader.is_set(names::TASK_INFO),
+            identity: identity(&mut reader),
+            server: server(&mut reader),
+            paths: paths(&mut reader),
+            codex: codex(&mut reader),
+            proxies: proxies(&mut reader, &mut warnings),
+            log: log(&mut reader),
+            openai_api_key: reader.text(names::OPENAI_API_KEY).map(Into::into),
+            image_environment: ImageEnvironment::default(),
+            warnings: Vec::new(),
+            delivery,
+            heartbeat,
+        };
+        let problems = reader.problems;
+        if !problems.is_empty() {
+            return Err(ConfigError { problems });
+        }
+        warnings.extend(oddities(&config));
+        Ok(Self {
+            image_environment: environment,
+            warnings,
+            ..config
+        })
+    }
+}
+
+fn mode(reader: &mut Reader<'_>) -> Mode {
+    let named = reader
+        .text(names::EXECUTOR_MODE)
+        .is_some_and(|mode| mode.eq_ignore_ascii_case("docker"));
+    let launched = reader.is_set(names::TASK_INFO)
+        || (reader.is_set(names::EXECUTOR_NAME) && reader.is_set(names::PORT));
+    if named || launched {
+        Mode::Docker
+    } else {
+        Mode::Local
+    }
+}
+
+fn access(reader: &mut Reader<'_>, mode: Mode) -> Access {
+    let asked = reader.flag(names::WEGENT_FULL_ACCESS).unwrap_or(false);
+    if mode == Mode::Docker || asked {
+        Access::Full
+    } else {
+        Access::Workspace
+    }
+}
+
+fn identity(reader: &mut Reader<'_>) -> IdentityConfig {
+    let expected = "a name that can be a folder's, of at most 200 bytes";
+    let name = reader.parsed(names::EXECUTOR_NAME, expected, |name| {
+        is_folder_name(name).then(|| name.to_owned())
+    });
+    IdentityConfig {
+        name: name.unwrap_or_else(default_name),
+        namespace: reader.text(names::EXECUTOR_NAMESPACE).map(str::to_owned),
+    }
+}
+
+fn is_folder_name(name: &str) -> bool {
+    name.len() <= LONGEST_NAME
+        && !matches!(name, "." | "..")
+        && !name.contains(|character: char| character == '/' || character.is_control())
+}
+
+/// `executor-` and the machine's name, so that two machines that share a disk have two names.
+fn default_name() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host
+        .trim()
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .take(LONGEST_NAME / 2)
+        .collect();
+    let host = if host.is_empty() { "local" } else { &host };
+    format!("executor-{host}")
+}
+
+fn server(reader: &mut Reader<'_>) -> ServerConfig {
+    let default = ServerConfig::default();
+    let host = reader.parsed(names::HOST, "an IP address or localhost", parse_host);
+    let port = reader.number(names::PORT, "a port number");
+    let expected = "a number from 64 to 2048";
+    let limit = reader.parsed(names::WEGENT_MAX_BODY_MIB, expected, |text| {
+        let mib: usize = text.parse().ok()?;
+        (SMALLEST_BODY_LIMIT_MIB..=LARGEST_BODY_LIMIT_MIB)
+            .contains(&mib)
+            .then_some(mib << 20)
+    });
+    ServerConfig {
+        host: host.unwrap_or(default.host),
+        port: port.unwrap_or(default.port),
+        max_body: limit.unwrap_or(default.max_body),
+        ..default
+    }
+}
+
+/// An address to listen on. Other names than `localhost` would need a resolver for no use.
+pub(crate) fn parse_host(text: &str) -> Option<IpAddr> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Some(IpAddr::from([127, 0, 0, 1]));
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    bare.unwrap_or(text).parse().ok()
+}
+
+fn delivery(reader: &mut Reader<'_>) -> DeliveryConfig {
+    DeliveryConfig {
+        callback_url: reader.url(&[names::CALLBACK_URL]),
+        backend_url: reader.url(&[names::WEGENT_BACKEND_URL, names::TASK_API_DOMAIN]),
+    }
+}
+
+fn heartbeat(reader: &mut Reader<'_>, callback_url: Option<&HttpUrl>) -> HeartbeatConfig {
+    let default = HeartbeatConfig::default();
+    let kind = reader
+        .parsed(
+            names::HEARTBEAT_TYPE,
+            "task or sandbox",
+            HeartbeatKind::parse,
+        )
+        .unwrap_or(HeartbeatKind::Sandbox);
+    let id = reader.first(&[names::HEARTBEAT_ID, names::SANDBOX_ID]);
+    // Both are read, so that both are checked.
+    let warm_pool = [names::WARM_POOL_MODE, names::EXECUTOR_WARMPOOL_MODE]
+        .map(|name| reader.flag(name).unwrap_or(false))
+        .contains(&true);
+    let binding = match id.and_then(|(_, id)| HeartbeatId::new(id)) {
+        Some(id) => HeartbeatBinding::Fixed(Bound { id, kind }),
+        None if warm_pool => HeartbeatBinding::FirstTask,
+        None => HeartbeatBinding::None,
+    };
+    let base_url = reader
+        .url(&[names::HEARTBEAT_BASE_URL])
+        .or_else(|| callback_url?.without_ending("/callback"));
+    HeartbeatConfig {
+        enabled: reader.flag(names::HEARTBEAT_ENABLED).unwrap_or(warm_pool),
+        interval: reader
+            .seconds(names::HEARTBEAT_INTERVAL)
+            .unwrap_or(default.interval),
+        base_url,
+        binding,
+        ..default
+    }
+}
+
+fn paths(reader: &mut Reader<'_>) -> PathsConfig {
+    let user_home = reader.path(&[names::HOME]);
+    let workspace_root = reader.path(&[names::WORKSPACE_ROOT, names::WEGENT_WORKSPACE_ROOT]);
+    let executor_home = reader.path(&[names::WEGENT_EXECUTOR_HOME]);
+    let known = reader.is_set(names::WEGENT_EXECUTOR_HOME) || reader.is_set(names::HOME);
+    if !known {
+        let without = "without HOME there is no default for it";
+        reader.problem(
+            names::WEGENT_EXECUTOR_HOME,
+            ProblemKind::Missing { without },
+        );
+    }
+    let default_home = user_home.as_ref().map(|home| home.join(".wegent-executor"));
+    PathsConfig {
+        workspace_root: workspace_root.unwrap_or_else(|| PathBuf::from("/workspace")),
+        // Empty only after a problem, and then no configuration comes out.
+        executor_home: executor_home.or(default_home).unwrap_or_default(),
+        user_home,
+    }
+}
+
+fn codex(reader: &mut Reader<'_>) -> CodexConfig {
+    let default = CodexConfig::default();
+    CodexConfig {
+        shared_home: reader.path(&[names::WEGENT_CODEX_HOME]),
+        binary: reader.path(&[names::CODEX_BINARY_PATH, names::CODEX_BIN]),
+        rpc_timeout: reader
+            .seconds(names::WEGENT_CODEX_RPC_TIMEOUT_SECONDS)
+            .unwrap_or(default.rpc_timeout),
+        turn_startup_timeout: reader
+            .seconds(names::WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS)
+            .unwrap_or(default.turn_startup_timeout),
+        idle: reader
+            .seconds(names::WEGENT_CODEX_IDLE_SECONDS)
+            .unwrap_or(default.idle),
+    }
+}
+
+/// A proxy that we can't use is no reason not to start: the variables are meant for all programs.
+fn proxies(reader: &mut Reader<'_>, warnings: &mut Vec<Problem>) -> ProxyConfig {
+    let mut proxy = |names: [&'static str; 2]| {
+        let (variable, text) = reader.first(&names)?;
+        let with_scheme = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("http://{text}")
+        };
+        let url = HttpUrl::parse(&with_scheme);
+        if url.is_err() {
+            let expected = "an http or https URL; going without this proxy";
+            let kind = ProblemKind::UnexpectedSecret { expected };
+            warnings.push(Problem { variable, kind });
+        }
+        url.ok()
+    };
+    let (http, https) = (proxy(names::HTTP_PROXY), proxy(names::HTTPS_PROXY));
+    let all = proxy(names::ALL_PROXY);
+    ProxyConfig {
+        http: http.or_else(|| all.clone()),
+        https: https.or(all),
+        exempt: reader
+            .first(&names::NO_PROXY)
+            .map(|(_, list)| list.to_owned()),
+    }
+}
+
+fn log(reader: &mut Reader<'_>) -> LogConfig {
+    let default = || LogConfig {
+        filter: "info".to_owned(),
+    };
+    let Some((name, filter)) = reader.first(&[names::WEGENT_LOG, names::RUST_LOG]) else {
+        return default();
+    };
+    if EnvFilter::try_new(filter).is_err() {
+        let expected = "log directives such as `info,executor=debug`";
+        let got = filter.to_owned();
+        reader.problem(name, ProblemKind::Unexpected { expected, got });
+        return default();
+    }
+    LogConfig {
+        filter: filter.to_owned(),
+    }
+}
+
+/// What works, but hardly as it was meant.
+fn oddities(config: &Config) -> Vec<Problem> {
+    let mut oddities = Vec::new();
+    let mut missing = |variable, without| {
+        let kind = ProblemKind::Missing { without };
+        oddities.push(Problem { variable, kind });
+    };
+    if config.mode == Mode::Docker && config.delivery.callback_url.is_none() {
+        missing(names::CALLBACK_URL, "without it callbacks are dropped");
+    }
+    if config.heartbeat.enabled && config.heartbeat.base_url.is_none() {
+        missing(
+            names::HEARTBEAT_BASE_URL,
+            "without it, or a CALLBACK_URL ending in /callback, no heartbeat is sent",
+        );
+    }
+    if config.heartbeat.enabled && config.heartbeat.binding == HeartbeatBinding::None {
+        missing(names::HEARTBEAT_ID, "without it no heartbeat is sent");
+    }
+    oddities
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

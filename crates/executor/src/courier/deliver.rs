@@ -1,0 +1,228 @@
+//! The delivery loop.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use journal::{Cursor, JournalError, Reader, Seq, Wait};
+use wegent_protocol::{Encoder, Message, Recorded, TurnRecord};
+
+use super::{Backoff, Posted, RetryPolicy, Transport};
+use crate::runs::Gate;
+
+/// The most records that are read ahead, and so merged into one message at most.
+const READ_AHEAD_RECORDS: usize = 4096;
+/// The most bytes of records that are read ahead.
+const READ_AHEAD_BYTES: usize = 1 << 20;
+
+/// Delivers one turn.
+pub struct Courier {
+    reader: Reader<TurnRecord>,
+    cursor: Cursor,
+    encoder: Box<dyn Encoder>,
+    route: Route,
+    pending: VecDeque<(Seq, TurnRecord)>,
+    /// While it lasts: the range that was being sent when the process before ended.
+    resend_through: Option<Seq>,
+}
+
+/// What became of a turn's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The terminal message was taken.
+    Delivered,
+    /// The endpoint refused the terminal message, also in its smallest form.
+    Refused,
+    /// The log was closed without an end. The next start ends it.
+    Unfinished,
+}
+
+impl Courier {
+    /// A courier that goes on where `cursor` stands.
+    pub fn new(
+        reader: Reader<TurnRecord>,
+        cursor: Cursor,
+        encoder: Box<dyn Encoder>,
+        transport: Arc<dyn Transport>,
+        gates: Vec<Gate>,
+        policy: RetryPolicy,
+    ) -> Self {
+        let resend_through = cursor.position().sending;
+        let route = Route {
+            transport,
+            gates,
+            policy,
+        };
+        Self {
+            reader,
+            cursor,
+            encoder,
+            route,
+            pending: VecDeque::new(),
+            resend_through,
+        }
+    }
+
+    /// Delivers until the terminal message has been taken or refused.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal can't be read.
+    pub async fn run(mut self) -> Result<Delivery, JournalError> {
+        self.catch_up().await?;
+        loop {
+            if !self.fill().await? {
+                return Ok(Delivery::Unfinished);
+            }
+            let Some(message) = self.encode() else {
+                continue;
+            };
+            self.cursor.note_sending(Seq(message.through))?;
+            let mut taken = self.route.post(&message).await;
+            // The endpoint refused the turn's end: perhaps it takes the smallest one.
+            if !taken
+                && message.terminal
+                && let Some(smallest) = self.encoder.minimal_terminal()
+            {
+                taken = self.route.post(&smallest).await;
+            }
+            self.cursor.ack(Seq(message.through))?;
+            if message.terminal {
+                return Ok(if taken {
+                    Delivery::Delivered
+                } else {
+                    Delivery::Refused
+                });
+            }
+        }
+    }
+
+    /// Folds what was delivered before, so that the encoder stands where it stood.
+    async fn catch_up(&mut self) -> Result<(), JournalError> {
+        let acked = self.cursor.position().acked;
+        while self.reader.seen() < acked {
+            let read = self
+                .reader
+                .next_batch(READ_AHEAD_RECORDS, READ_AHEAD_BYTES)?;
+            if read.is_empty() {
+                break;
+            }
+            let (old, new): (Vec<_>, Vec<_>) = read.into_iter().partition(|(seq, _)| *seq <= acked);
+            self.pending = old.into();
+            while !self.pending.is_empty() {
+                // Discarded: the endpoint has it.
+                let _ = self.encode();
+            }
+            self.pending = new.into();
+        }
+        Ok(())
+    }
+
+    /// Reads what is there; waits if that is nothing. False when the log is closed and everything was read.
+    async fn fill(&mut self) -> Result<bool, JournalError> {
+        loop {
+            if self.pending.len() < READ_AHEAD_RECORDS {
+                self.pending.extend(
+                    self.reader
+                        .next_batch(READ_AHEAD_RECORDS, READ_AHEAD_BYTES)?,
+                );
+            }
+            if !self.pending.is_empty() {
+                return Ok(true);
+            }
+            if self.reader.wait().await == Wait::Finished {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn encode(&mut self) -> Option<Message> {
+        let limit = match self.resend_through {
+            Some(through) => self
+                .pending
+                .iter()
+                .take_while(|(seq, _)| *seq <= through)
+                .count(),
+            None => self.pending.len(),
+        };
+        if limit == 0 {
+            self.resend_through = None;
+        }
+        let limit = if limit == 0 {
+            self.pending.len()
+        } else {
+            limit
+        };
+        let recorded: Vec<Recorded<'_>> = self
+            .pending
+            .iter()
+            .take(limit)
+            .map(|(seq, record)| Recorded { seq: seq.0, record })
+            .collect();
+        let step = self.encoder.next(&recorded);
+        self.pending.drain(..step.consumed);
+        step.message
+    }
+}
+
+/// How messages get to their reader.
+struct Route {
+    transport: Arc<dyn Transport>,
+    gates: Vec<Gate>,
+    policy: RetryPolicy,
+}
+
+impl Route {
+    /// Posts until the endpoint takes or refuses the message. True when it took it.
+    async fn post(&self, message: &Message) -> bool {
+        let mut backoff = Backoff::new(self.policy);
+        loop {
+            for gate in &self.gates {
+                gate.opened().await;
+            }
+            match self
+                .transport
+                .post(&message.key, message.body.clone())
+                .await
+            {
+                Posted::Accepted => return true,
+                Posted::Refused { status, why } => {
+                    tracing::warn!(
+                        status,
+                        why,
+                        event = message.event_type,
+                        key = message.key,
+                        "callback refused"
+                    );
+                    return false;
+                }
+                // Its failure is the cancel's doing, not the endpoint's.
+                Posted::Retry { .. } if self.gates.iter().any(Gate::is_held) => {}
+                Posted::Retry { why, after } => {
+                    let delay = backoff.after_failure(after);
+                    report(&backoff, &why, delay, message);
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+    }
+}
+
+/// An outage is told once loudly, then now and then.
+fn report(backoff: &Backoff, why: &str, delay: Duration, message: &Message) {
+    let failures = backoff.failures();
+    if failures == 1 || failures.is_multiple_of(60) {
+        tracing::warn!(
+            why,
+            failures,
+            ?delay,
+            event = message.event_type,
+            "callback not delivered yet"
+        );
+    } else {
+        tracing::debug!(
+            why,
+            failures,
+            ?delay,
+            event = message.event_type,
+            "callback not delivered yet"
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! The HTTP interface that Wegent's manager uses.
+//!
+//! A request passes `server` (connections), `routes` and one handler; handlers know the runs only as
+//! [`Turns`](crate::runs::Turns). Three things are special here:
+//!
+//! * **A held answer.** While the manager waits for the answer to a cancel it takes no callback, so callbacks
+//!   are kept back until the answer's last byte was handed to the socket. `release` says how.
+//! * **Work outlives its request.** A cancel whose caller hangs up goes on; it belongs to the server, not to
+//!   the connection (`background`).
+//! * **Bodies are big** (images come inline): they are read as a stream under a limit and decoded off the
+//!   runtime's threads (`body`).
+//!
+//! Errors are `{"detail": "…"}` with a fitting status, as Wegent's callers expect.
+
+mod answer;
+mod background;
+mod body;
+mod cancel;
+mod release;
+mod responses;
+mod routes;
+mod server;
+
+pub use server::{BindError, Server};

@@ -1,0 +1,86 @@
+//! `POST /v1/responses`: a turn is dispatched. The answer says only that it was taken over.
+
+use axum::{
+    Extension,
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde::Serialize;
+use tracing::{error, info};
+
+use super::{
+    answer::{self, Refusal},
+    body,
+    release::{Connection, keep},
+    routes::App,
+};
+use crate::{
+    heartbeat::{Bound, HeartbeatKind},
+    runs::SubmitError,
+};
+
+/// The answer in the form of an OpenAI response that runs in the background.
+#[derive(Serialize)]
+struct Dispatched {
+    id: String,
+    status: &'static str,
+    message: String,
+}
+
+pub(super) async fn dispatch(
+    State(app): State<App>,
+    Extension(connection): Extension<Connection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let body = body::read(&head, body, app.limits).await?;
+    let dispatch = body::decoded(body, wegent_protocol::decode)
+        .await?
+        .map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let background = dispatch.background;
+    // Before the turn is taken over: in a warm pool the executor is the first task's for good.
+    bind(&app, &dispatch)?;
+    let accepted = app.turns.submit(dispatch).await.map_err(refused)?;
+    info!(
+        task_id = accepted.key.task.0,
+        subtask_id = accepted.key.subtask.0,
+        status = accepted.status.as_str(),
+        "dispatched"
+    );
+    let status = accepted.status.as_str();
+    let answer = Dispatched {
+        id: format!("resp_{}", accepted.key.subtask),
+        status: if background { "queued" } else { status },
+        message: format!("Task execution status: {status}"),
+    };
+    let response = answer::json(StatusCode::OK, &answer);
+    let Some(hold) = accepted.hold else {
+        return Ok(response);
+    };
+    let (ticket, keeper) = keep(hold);
+    app.background.spawn(keeper);
+    Ok(response.map(|body| connection.hold(ticket, body)))
+}
+
+fn bind(app: &App, dispatch: &wegent_protocol::Dispatch) -> Result<(), Refusal> {
+    let wanted = Bound {
+        id: dispatch.key.task.into(),
+        kind: HeartbeatKind::Task,
+    };
+    app.binding
+        .serve(wanted)
+        .map_err(|conflict| Refusal::new(StatusCode::CONFLICT, conflict.to_string()))
+}
+
+fn refused(error: SubmitError) -> Refusal {
+    let status = match &error {
+        SubmitError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+        SubmitError::Journal(cause) => {
+            error!(error = %cause, "the journal can't be written");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        SubmitError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal::new(status, error.to_string())
+}

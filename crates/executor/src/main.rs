@@ -1,0 +1,70 @@
+//! The program: arguments, configuration, exit codes.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use executor::{
+    cli::{Cli, Command, EXIT_FAILURE},
+    config::{Config, ImageEnvironment},
+    logging, run_command, service,
+};
+
+fn main() -> ExitCode {
+    // Before any thread: a guard is this same program.
+    supervisor::run_guard_if_asked();
+    let cli = Cli::parse();
+    let config = match Config::read(ImageEnvironment::of_process()) {
+        Ok(config) => config,
+        Err(error) => return failure(&error),
+    };
+    let command = match cli.command(config.mode) {
+        Ok(command) => command,
+        Err(help) => help.exit(),
+    };
+    if let Err(error) = logging::init(&config.log) {
+        return failure(&error);
+    }
+    for warning in &config.warnings {
+        tracing::warn!(%warning, "odd configuration");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(&error),
+    };
+    let code = runtime.block_on(run(command, config));
+    // Nothing of ours is left to wait for, and a blocking call must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(command: Command, mut config: Config) -> ExitCode {
+    match command {
+        Command::Serve(overrides) => {
+            overrides.apply(&mut config.server);
+            match service::serve(config).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failure(&error),
+            }
+        }
+        Command::Run(arguments) => match run_command::run(arguments, config).await {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => failure(&error),
+        },
+    }
+}
+
+/// Prints the error with its causes.
+fn failure(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    eprintln!("wegent-executor: {text}");
+    ExitCode::from(EXIT_FAILURE)
+}

@@ -1,0 +1,170 @@
+//! The one writer of a turn's records: redacts, stamps, appends.
+
+use agent_core::{
+    AgentEvent, ErrorClass, SessionRef, ToolEvent, Usage,
+    redaction::{EventRedactor, Redacted},
+};
+use journal::{JournalError, TurnLog, Writer};
+use tokio::task::JoinSet;
+use wegent_protocol::{EndKind, RecordBody, TurnEnd, TurnHeader, TurnRecord};
+
+use crate::clock::Clock;
+
+/// Writes the records of one turn. [`end`](Self::end) consumes it, so nothing can follow the end.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    log: TurnLog<TurnRecord>,
+    writer: Writer<TurnRecord>,
+    redactor: EventRedactor,
+    clock: Clock,
+    facts: Facts,
+    /// Events that could not be appended since the last one that was.
+    dropped: u64,
+    /// Syncs under way: never waited for before an event is sent.
+    syncs: JoinSet<()>,
+}
+
+/// What the end's record repeats of the events before.
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    tool_called: bool,
+    session: Option<SessionRef>,
+    usage: Option<Usage>,
+}
+
+impl Recorder {
+    /// Begins the turn: its header is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it can't be.
+    pub(super) async fn begin(
+        log: TurnLog<TurnRecord>,
+        redactor: EventRedactor,
+        header: Redacted<TurnHeader>,
+        clock: Clock,
+    ) -> Result<Self, JournalError> {
+        let mut writer = log.writer()?;
+        writer.append(&TurnRecord {
+            at_ms: clock.now_ms(),
+            body: RecordBody::Begun(Box::new(header)),
+        })?;
+        log.sync().await?;
+        Ok(Self {
+            log,
+            writer,
+            redactor,
+            clock,
+            facts: Facts::default(),
+            dropped: 0,
+            syncs: JoinSet::new(),
+        })
+    }
+
+    /// Records one event.
+    pub(super) fn event(&mut self, event: AgentEvent) {
+        let sync = self.note(&event);
+        for event in self.redactor.push(event) {
+            self.append(RecordBody::Event(event));
+        }
+        if sync {
+            self.sync_later();
+        }
+    }
+
+    /// Records the end, waits until it is on disk, and closes the log.
+    pub(super) async fn end(mut self, kind: EndKind) {
+        for event in self.redactor.finish() {
+            self.append(RecordBody::Event(event));
+        }
+        let Facts {
+            tool_called,
+            session,
+            usage,
+        } = self.facts.clone();
+        let end = TurnEnd {
+            kind,
+            usage,
+            tool_called,
+            session,
+        };
+        let end = self.redactor.redact_value(end).unwrap_or_else(|error| {
+            tracing::error!(%error, "the turn's end can't be redacted");
+            self.redactor
+                .redact_value(unspeakable(tool_called))
+                .expect("our own words hold no secret")
+        });
+        let last = TurnRecord {
+            at_ms: self.clock.now_ms(),
+            body: RecordBody::Ended(Box::new(end)),
+        };
+        if let Err(error) = self.writer.append_last(&last) {
+            tracing::error!(%error, "the turn's end can't be recorded; the next start will end it");
+        }
+        if let Err(error) = self.log.sync().await {
+            tracing::error!(%error, "the turn's end may not survive a power failure");
+        }
+        self.syncs.join_all().await;
+    }
+
+    /// Keeps what the end repeats. Says whether the event must reach the disk soon: the conversation's id and the
+    /// first tool call decide what a restart may do.
+    fn note(&mut self, event: &AgentEvent) -> bool {
+        match event {
+            AgentEvent::Session(session) => {
+                self.facts.session = Some(session.clone());
+                true
+            }
+            AgentEvent::Tool(ToolEvent::Started { .. }) => {
+                !std::mem::replace(&mut self.facts.tool_called, true)
+            }
+            AgentEvent::Usage(usage) => {
+                self.facts.usage = Some(usage.clone());
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn append(&mut self, body: RecordBody) {
+        let at_ms = self.clock.now_ms();
+        if self.dropped > 0 {
+            let gap = RecordBody::Gap {
+                dropped: self.dropped,
+            };
+            if self.writer.append(&TurnRecord { at_ms, body: gap }).is_ok() {
+                self.dropped = 0;
+            }
+        }
+        if let Err(error) = self.writer.append(&TurnRecord { at_ms, body }) {
+            if self.dropped == 0 {
+                tracing::error!(%error, "the journal takes no more events of this turn");
+            }
+            self.dropped += 1;
+        }
+    }
+
+    fn sync_later(&mut self) {
+        while self.syncs.try_join_next().is_some() {}
+        let log = self.log.clone();
+        self.syncs.spawn(async move {
+            if let Err(error) = log.sync().await {
+                tracing::warn!(%error, "journal can't be synced");
+            }
+        });
+    }
+}
+
+/// Stands for an end that could not be written without its secrets.
+fn unspeakable(tool_called: bool) -> TurnEnd {
+    let kind = EndKind::Failed {
+        class: ErrorClass::Internal,
+        message: "The turn ended, but its result could not be recorded.".to_owned(),
+        code: None,
+    };
+    TurnEnd {
+        kind,
+        usage: None,
+        tool_called,
+        session: None,
+    }
+}

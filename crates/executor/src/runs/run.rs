@@ -1,0 +1,217 @@
+//! One turn from its preparation to its `Ended` record.
+
+use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc};
+
+use agent_core::{
+    Agent, AgentError, Cancel, CancelReason, ErrorClass, EventSink, Layout, Outcome, Turn, TurnCx,
+    UnknownAgent,
+};
+use futures::FutureExt;
+use tokio::sync::{mpsc, watch};
+use wegent_protocol::EndKind;
+
+use super::{RunStatus, recorder::Recorder};
+
+/// How many events may wait for the journal before the agent waits.
+const EVENT_BUFFER: usize = 256;
+
+/// What there is to do.
+pub(super) enum Job {
+    /// Run the turn.
+    Turn {
+        /// What was asked for.
+        turn: Box<Turn>,
+        /// Who does it.
+        agent: Arc<dyn Agent>,
+    },
+    /// Nobody does this here.
+    Refuse(Refusal),
+}
+
+/// Why a request that is well formed is not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The shell type is none we know.
+    UnknownAgent(UnknownAgent),
+    /// Validating an image is not available.
+    Validation,
+}
+
+/// One turn that is about to run, or waits for its turn.
+pub(super) struct Run {
+    /// What there is to do.
+    pub(super) job: Job,
+    /// Where what happens is written.
+    pub(super) recorder: Recorder,
+    /// Where workspaces lie.
+    pub(super) layout: Layout,
+    /// Tells the run to stop.
+    pub(super) cancel: Cancel,
+    /// Becomes true when the end is recorded.
+    pub(super) ended: watch::Sender<Option<RunStatus>>,
+}
+
+impl Run {
+    /// Runs the turn to its end, which is recorded when this returns. A panic ends the turn, not the executor.
+    pub(super) async fn run(self) -> RunStatus {
+        let Self {
+            job,
+            mut recorder,
+            layout,
+            cancel,
+            ended,
+        } = self;
+        let kind = match &job {
+            Job::Refuse(refusal) => refusal.end(),
+            Job::Turn { turn, agent } => {
+                let work =
+                    AssertUnwindSafe(work(turn, agent.as_ref(), &layout, &cancel, &mut recorder));
+                match work.catch_unwind().await {
+                    Ok(result) => end_of(result, &cancel),
+                    Err(panic) => panicked(panic.as_ref()),
+                }
+            }
+        };
+        finish(recorder, kind, &ended).await
+    }
+
+    /// Ends a turn that never started.
+    pub(super) async fn cancelled_while_waiting(self, reason: CancelReason) -> RunStatus {
+        finish(self.recorder, cancelled(reason), &self.ended).await
+    }
+}
+
+async fn finish(
+    recorder: Recorder,
+    kind: EndKind,
+    ended: &watch::Sender<Option<RunStatus>>,
+) -> RunStatus {
+    let status = RunStatus::of(&kind);
+    tracing::info!(%status, "turn ended");
+    recorder.end(kind).await;
+    ended.send_replace(Some(status));
+    status
+}
+
+/// Prepares and runs, recording events as they come.
+async fn work(
+    turn: &Turn,
+    agent: &dyn Agent,
+    layout: &Layout,
+    cancel: &Cancel,
+    recorder: &mut Recorder,
+) -> Result<Outcome, AgentError> {
+    let state = layout.state_folder(turn.key.task);
+    let prepare = {
+        let (turn, layout) = (turn.clone(), layout.clone());
+        tokio::task::spawn_blocking(move || agent_core::prepare(&turn, &layout))
+    };
+    let (workspace, ()) = tokio::join!(prepare, agent.warm_up(turn, &state));
+    let workspace = workspace.expect("preparing a workspace does not panic")?;
+    let (events, receiver) = EventSink::new(EVENT_BUFFER);
+    let cx = TurnCx {
+        events,
+        cancel: cancel.clone(),
+    };
+    record_while(agent.run(turn, &workspace, cx), receiver, recorder).await
+}
+
+/// Drives `running` while its events are recorded, and records what is left when it has ended.
+async fn record_while(
+    running: impl Future<Output = Result<Outcome, AgentError>>,
+    mut events: mpsc::Receiver<agent_core::AgentEvent>,
+    recorder: &mut Recorder,
+) -> Result<Outcome, AgentError> {
+    let mut running = pin!(running);
+    let result = loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => recorder.event(event),
+            result = &mut running => break result,
+        }
+    };
+    while let Ok(event) = events.try_recv() {
+        recorder.event(event);
+    }
+    result
+}
+
+fn end_of(result: Result<Outcome, AgentError>, cancel: &Cancel) -> EndKind {
+    match result {
+        Ok(Outcome::Completed(done)) => EndKind::Completed {
+            text: done.text,
+            stop: done.stop,
+            changes: done.changes,
+        },
+        Ok(Outcome::Cancelled {
+            reason,
+            stopped_by,
+            survivors,
+            ..
+        }) => {
+            tracing::info!(?reason, ?stopped_by, survivors, "turn was stopped");
+            cancelled(reason)
+        }
+        // What breaks while the turn is being stopped is part of the stopping.
+        Err(error) => match cancel.reason() {
+            Some(reason) => {
+                tracing::warn!(error = %error.chain(), ?reason, "turn failed while it was being stopped");
+                cancelled(reason)
+            }
+            None => EndKind::Failed {
+                class: error.class(),
+                message: error.chain(),
+                code: None,
+            },
+        },
+    }
+}
+
+fn cancelled(reason: CancelReason) -> EndKind {
+    match reason {
+        CancelReason::User | CancelReason::Superseded => EndKind::Cancelled {
+            reason,
+            message: "Task cancelled".to_owned(),
+        },
+        CancelReason::Shutdown => EndKind::Failed {
+            class: ErrorClass::Restarted,
+            message:
+                "The executor was shut down while the turn ran. The conversation can be continued."
+                    .to_owned(),
+            code: None,
+        },
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> EndKind {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::error!(panic = text, "the agent panicked");
+    EndKind::Failed {
+        class: ErrorClass::Internal,
+        message: "The executor ran into a defect of its own; the turn was ended.".to_owned(),
+        code: None,
+    }
+}
+
+impl Refusal {
+    fn end(&self) -> EndKind {
+        let (class, message) = match self {
+            Self::UnknownAgent(error) => {
+                (ErrorClass::InvalidRequest, format!("shell_type: {error}"))
+            }
+            Self::Validation => (
+                ErrorClass::Unsupported,
+                "type: image validation is not available in this executor yet".to_owned(),
+            ),
+        };
+        EndKind::Failed {
+            class,
+            message,
+            code: None,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The executor as a service: everything wired together, and taken down in order.
+
+use std::{io, sync::Arc, time::Duration};
+
+use agent_core::{Layout, StateHome};
+use claude_code_agent::ClaudeCodeAgent;
+use codex_agent::{CodexAgent, Deadlines, HomePolicy};
+use journal::{Retention, Store, StoreError};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::{ClientError, HttpClients},
+    clock::Clock,
+    config::{Access, Config, Mode},
+    courier::RetryPolicy,
+    factory::Agents,
+    heartbeat::{self, Binding},
+    http::{BindError, Server},
+    outlets::Outlets,
+    runs::{Services, registry},
+};
+
+/// How long everything together may take to end after SIGTERM. Docker kills after 10 s.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(7500);
+/// How long an app-server may take from its start to the end of its handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(60);
+
+/// The executor can't serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The journals can't be used.
+    #[error("can't open the journals")]
+    Journals(#[from] StoreError),
+    /// The HTTP client can't be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The address can't be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Signals can't be received.
+    #[error("can't receive signals")]
+    Signals(#[source] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT, then ends every turn, delivers what it can in time, and returns when nothing of it is
+/// left.
+///
+/// # Errors
+/// [`ServiceError`] when it can't start.
+pub async fn serve(config: Config) -> Result<(), ServiceError> {
+    let mut term = signal(SignalKind::terminate()).map_err(ServiceError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signals)?;
+    let server = Server::bind(config.server.clone()).await?;
+    let clients = HttpClients::new(config.proxies.clone())?;
+    let store = Store::open(
+        &config
+            .paths
+            .executor_home
+            .join("journal")
+            .join(&config.identity.name),
+    )?;
+    // The journals are ours alone, so whatever carries our mark is left over from an earlier process.
+    let stale = supervisor::end_stale_sessions(&config.identity.name).await;
+    if stale.ended > 0 || !stale.survivors.is_empty() {
+        tracing::warn!(
+            ended = stale.ended,
+            survivors = stale.survivors.len(),
+            "ended processes of an earlier executor"
+        );
+    }
+    let retries = RetryPolicy::default();
+    let outlets = Outlets::Http {
+        clients: clients.clone(),
+        callback_url: config.delivery.callback_url.clone(),
+        timeout: retries.request_timeout,
+    };
+    let (turns, runs) = registry(services(&config, store, outlets, retries))?;
+    let binding = Binding::new(&config.heartbeat.binding);
+    let stop = CancellationToken::new();
+    let mut work = JoinSet::new();
+    work.spawn(runs.run());
+    work.spawn(server.run(Arc::new(turns.clone()), binding.clone(), stop.clone()));
+    let mut beats = JoinSet::new();
+    beats.spawn(heartbeat::run(config.heartbeat, binding, clients));
+    tokio::select! {
+        _ = term.recv() => tracing::info!("SIGTERM: ending every turn"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: ending every turn"),
+    }
+    stop.cancel();
+    let ended = async {
+        turns.shutdown().await;
+        while work.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(SHUTDOWN_LIMIT, ended).await.is_err() {
+        tracing::warn!("what is not delivered yet stays in the journal");
+    }
+    // Dropping what is left ends it; guards end their processes.
+    work.shutdown().await;
+    beats.shutdown().await;
+    Ok(())
+}
+
+/// What turns run with, by the configuration.
+pub fn services(config: &Config, store: Store, outlets: Outlets, retries: RetryPolicy) -> Services {
+    let layout = layout(config);
+    let codex = CodexAgent::new(codex_config(config));
+    Services {
+        store,
+        retention: Retention::default(),
+        agents: Agents::new(Arc::new(codex), Arc::new(ClaudeCodeAgent)),
+        layout,
+        outlets,
+        retries,
+        identity: config.identity.clone(),
+        image: config.image_environment.as_map().clone(),
+        clock: Clock::System,
+    }
+}
+
+/// In a container the state travels with the workspace; at a terminal the person's folder stays clean.
+fn layout(config: &Config) -> Layout {
+    let state = match config.mode {
+        Mode::Docker => StateHome::InWorkspace,
+        Mode::Local => StateHome::Under(config.paths.executor_home.join("tasks")),
+    };
+    Layout {
+        workspace_root: config.paths.workspace_root.clone(),
+        state,
+    }
+}
+
+fn codex_config(config: &Config) -> codex_agent::CodexConfig {
+    let homes = match &config.codex.shared_home {
+        Some(shared) => HomePolicy::Shared(shared.clone()),
+        None => HomePolicy::PerTask(config.paths.executor_home.join("codex")),
+    };
+    codex_agent::CodexConfig {
+        binary: config.codex.binary.clone(),
+        access: match config.access {
+            Access::Full => codex_agent::Access::Full,
+            Access::Workspace => codex_agent::Access::WorkspaceWrite,
+        },
+        image: config.image_environment.as_map().clone(),
+        rpc_timeout: config.codex.rpc_timeout,
+        deadlines: Deadlines {
+            ready: HANDSHAKE_LIMIT,
+            first_progress: config.codex.turn_startup_timeout,
+        },
+        idle: config.codex.idle,
+        ..codex_agent::CodexConfig::new(config.identity.name.clone(), homes)
+    }
+}
