@@ -1,0 +1,61 @@
+//! Requests in Wegent's form, made from one that a running Wegent sent.
+
+use serde_json::{Value, json};
+
+/// The model's key in every request.
+pub const API_KEY: &str = "sk-e2e-model-key-4f7d1c";
+/// The task's token in every request.
+pub const AUTH_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e2e-task-token.sig";
+/// The skills' token in every request.
+pub const SKILL_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e2e-skill-token.sig";
+
+const CAPTURED: &str = include_str!("../../crates/wegent-protocol/fixtures/requests/codex-live-first.json");
+
+/// The body of a dispatch.
+#[derive(Clone, Debug)]
+pub struct TurnBody(pub Value);
+
+impl TurnBody {
+    /// The captured request with other ids, prompt, provider and tokens.
+    ///
+    /// # Panics
+    /// If the captured request is no JSON.
+    pub fn new(task: i64, subtask: i64, prompt: &str, base_url: &str) -> Self {
+        let mut body: Value = serde_json::from_str(CAPTURED).expect("the captured request is JSON");
+        body["input"] = json!(prompt);
+        body["model"] = json!("scripted-model");
+        let metadata = &mut body["metadata"];
+        metadata["task_id"] = json!(task);
+        metadata["subtask_id"] = json!(subtask);
+        metadata["message_id"] = json!(subtask * 10);
+        metadata["auth_token"] = json!(AUTH_TOKEN);
+        metadata["skill_identity_token"] = json!(SKILL_TOKEN);
+        let model = &mut body["model_config"];
+        model["model_id"] = json!("scripted-model");
+        model["base_url"] = json!(base_url);
+        model["api_key"] = json!(API_KEY);
+        Self(body)
+    }
+
+    /// The subtask's id.
+    ///
+    /// # Panics
+    /// If the body has none.
+    pub fn subtask(&self) -> i64 {
+        self.0["metadata"]["subtask_id"].as_i64().expect("a turn has a subtask")
+    }
+
+    /// The same with a field of `metadata` set.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: Value) -> Self {
+        self.0["metadata"][field] = value;
+        self
+    }
+
+    /// The same with a field of the bot set.
+    #[must_use]
+    pub fn with_bot(mut self, field: &str, value: Value) -> Self {
+        self.0["metadata"]["bot"][0][field] = value;
+        self
+    }
+}
