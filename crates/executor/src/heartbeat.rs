@@ -10,14 +10,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use http_client::{ClientError, HttpClients};
 use serde::Serialize;
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tracing::{debug, info, warn};
 
-use crate::{
-    client::{ClientError, HttpClients},
-    config::{HeartbeatBinding, HeartbeatConfig, HttpUrl},
-};
+use crate::config::{HeartbeatBinding, HeartbeatConfig, HttpUrl};
 
 /// Whom heartbeats tell of: a task's or a sandbox's id. Never blank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

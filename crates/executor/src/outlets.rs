@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http_client::HttpClients;
+
 use crate::{
-    client::HttpClients,
     config::HttpUrl,
     courier::{HttpTransport, NoTransport, Transport},
 };

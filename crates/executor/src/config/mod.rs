@@ -10,16 +10,15 @@ pub mod names;
 mod parts;
 mod read;
 mod reader;
-mod url;
 
 pub use environment::ImageEnvironment;
+pub use http_client::{HttpUrl, NotAnHttpUrl, Proxies as ProxyConfig};
 pub use parts::{
-    Access, CodexConfig, DeliveryConfig, HeartbeatBinding, HeartbeatConfig, IdentityConfig,
-    LogConfig, Mode, PathsConfig, ProxyConfig, ServerConfig,
+    Access, ClaudeConfig, CodexConfig, DeliveryConfig, HeartbeatBinding, HeartbeatConfig,
+    IdentityConfig, LogConfig, Mode, PathsConfig, ServerConfig,
 };
 pub(crate) use read::parse_host;
 pub use reader::{ConfigError, Problem, ProblemKind};
-pub use url::{HttpUrl, NotAnHttpUrl};
 
 use secrecy::SecretString;
 
@@ -44,12 +43,16 @@ pub struct Config {
     pub paths: PathsConfig,
     /// The Codex CLI.
     pub codex: CodexConfig,
+    /// The Claude Code CLI.
+    pub claude: ClaudeConfig,
     /// Proxies of our own requests.
     pub proxies: ProxyConfig,
     /// What is logged.
     pub log: LogConfig,
     /// The model's key for `wegent-executor run`; tasks bring their own.
     pub openai_api_key: Option<SecretString>,
+    /// The same for Claude Code.
+    pub anthropic_api_key: Option<SecretString>,
     /// The whole environment as it was found, for tools. It holds secrets that tools must not see:
     /// what of it is passed on is decided where tools' environments are made.
     pub image_environment: ImageEnvironment,

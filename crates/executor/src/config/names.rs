@@ -53,6 +53,22 @@ pub const WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS: &str =
     "WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS";
 /// Seconds after which an idle Codex app-server is given back. Default 600.
 pub const WEGENT_CODEX_IDLE_SECONDS: &str = "WEGENT_CODEX_IDLE_SECONDS";
+/// The Claude Code CLI. Default: looked up in `~/.local/bin` and on `PATH` when it is needed.
+pub const CLAUDE_BINARY_PATH: &str = "CLAUDE_BINARY_PATH";
+/// Another spelling of [`CLAUDE_BINARY_PATH`], read where that one isn't set.
+pub const CLAUDE_BIN: &str = "CLAUDE_BIN";
+/// Seconds that a whole Claude Code turn may take. Default 86400.
+pub const WEGENT_CLAUDE_CODE_PROCESS_TIMEOUT_SECONDS: &str =
+    "WEGENT_CLAUDE_CODE_PROCESS_TIMEOUT_SECONDS";
+/// Seconds that a Claude Code turn may take to show anything. Default 300.
+pub const WEGENT_CLAUDE_CODE_TURN_STARTUP_TIMEOUT_SECONDS: &str =
+    "WEGENT_CLAUDE_CODE_TURN_STARTUP_TIMEOUT_SECONDS";
+/// Seconds of silence in the middle of a Claude Code turn, with no tool running, that end it. Default 600.
+pub const WEGENT_CLAUDE_CODE_SILENCE_SECONDS: &str = "WEGENT_CLAUDE_CODE_SILENCE_SECONDS";
+/// Seconds after which an idle Claude Code process is given back. Default 600.
+pub const WEGENT_CLAUDE_CODE_IDLE_SECONDS: &str = "WEGENT_CLAUDE_CODE_IDLE_SECONDS";
+/// Whether Claude Code reaches the model through our key proxy. Default on.
+pub const WEGENT_CLAUDE_CODE_KEY_PROXY: &str = "WEGENT_CLAUDE_CODE_KEY_PROXY";
 /// Gives agents full access outside docker mode.
 pub const WEGENT_FULL_ACCESS: &str = "WEGENT_FULL_ACCESS";
 /// What is logged, as `tracing` directives such as `info,executor=debug`. Default `info`.
@@ -63,6 +79,8 @@ pub const RUST_LOG: &str = "RUST_LOG";
 pub const WEGENT_MAX_BODY_MIB: &str = "WEGENT_MAX_BODY_MIB";
 /// The model's key for `wegent-executor run`; tasks bring their own.
 pub const OPENAI_API_KEY: &str = "OPENAI_API_KEY";
+/// The model's key for `wegent-executor run --shell claudecode`; tasks bring their own.
+pub const ANTHROPIC_API_KEY: &str = "ANTHROPIC_API_KEY";
 /// The user's home folder.
 pub const HOME: &str = "HOME";
 /// Where programs are looked for.

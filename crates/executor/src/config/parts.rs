@@ -20,7 +20,7 @@ pub enum Mode {
 pub enum Access {
     /// Everything the process may: in docker mode, where the container is the sandbox, or on demand.
     Full,
-    /// Write in the workspace only; anything else is asked for.
+    /// Write in the working folder only; anything else is refused.
     Workspace,
 }
 
@@ -152,15 +152,34 @@ impl Default for CodexConfig {
     }
 }
 
-/// Proxies of our own requests. Loopback is always reached directly.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProxyConfig {
-    /// For `http` URLs.
-    pub http: Option<HttpUrl>,
-    /// For `https` URLs.
-    pub https: Option<HttpUrl>,
-    /// Hosts that are reached directly, as a comma-separated list of domains, addresses and networks.
-    pub exempt: Option<String>,
+/// The Claude Code CLI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaudeConfig {
+    /// The CLI; `None` looks it up when it is needed.
+    pub binary: Option<PathBuf>,
+    /// How long a whole turn may take.
+    pub turn_timeout: Duration,
+    /// How long a turn may take to show anything.
+    pub turn_startup_timeout: Duration,
+    /// How long a turn may be silent while no tool runs.
+    pub silence: Duration,
+    /// How long a process may be idle before it is given back.
+    pub idle: Duration,
+    /// Whether the CLI reaches the model through our key proxy.
+    pub key_proxy: bool,
+}
+
+impl Default for ClaudeConfig {
+    fn default() -> Self {
+        Self {
+            binary: None,
+            turn_timeout: Duration::from_secs(86_400),
+            turn_startup_timeout: Duration::from_secs(300),
+            silence: Duration::from_secs(600),
+            idle: Duration::from_secs(600),
+            key_proxy: true,
+        }
+    }
 }
 
 /// What is logged.

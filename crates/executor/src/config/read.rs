@@ -5,9 +5,9 @@ use std::{fs, net::IpAddr, path::PathBuf};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Access, CodexConfig, Config, ConfigError, DeliveryConfig, HeartbeatBinding, HeartbeatConfig,
-    HttpUrl, IdentityConfig, ImageEnvironment, LogConfig, Mode, PathsConfig, Problem, ProblemKind,
-    ProxyConfig, ServerConfig, names, reader::Reader,
+    Access, ClaudeConfig, CodexConfig, Config, ConfigError, DeliveryConfig, HeartbeatBinding,
+    HeartbeatConfig, HttpUrl, IdentityConfig, ImageEnvironment, LogConfig, Mode, PathsConfig,
+    Problem, ProblemKind, ProxyConfig, ServerConfig, names, reader::Reader,
 };
 use crate::heartbeat::{Bound, HeartbeatId, HeartbeatKind};
 
@@ -46,9 +46,11 @@ impl Config {
             server: server(&mut reader),
             paths: paths(&mut reader),
             codex: codex(&mut reader),
+            claude: claude(&mut reader),
             proxies: proxies(&mut reader, &mut warnings),
             log: log(&mut reader),
             openai_api_key: reader.text(names::OPENAI_API_KEY).map(Into::into),
+            anthropic_api_key: reader.text(names::ANTHROPIC_API_KEY).map(Into::into),
             image_environment: ImageEnvironment::default(),
             warnings: Vec::new(),
             delivery,
@@ -230,6 +232,28 @@ fn codex(reader: &mut Reader<'_>) -> CodexConfig {
         idle: reader
             .seconds(names::WEGENT_CODEX_IDLE_SECONDS)
             .unwrap_or(default.idle),
+    }
+}
+
+fn claude(reader: &mut Reader<'_>) -> ClaudeConfig {
+    let default = ClaudeConfig::default();
+    ClaudeConfig {
+        binary: reader.path(&[names::CLAUDE_BINARY_PATH, names::CLAUDE_BIN]),
+        turn_timeout: reader
+            .seconds(names::WEGENT_CLAUDE_CODE_PROCESS_TIMEOUT_SECONDS)
+            .unwrap_or(default.turn_timeout),
+        turn_startup_timeout: reader
+            .seconds(names::WEGENT_CLAUDE_CODE_TURN_STARTUP_TIMEOUT_SECONDS)
+            .unwrap_or(default.turn_startup_timeout),
+        silence: reader
+            .seconds(names::WEGENT_CLAUDE_CODE_SILENCE_SECONDS)
+            .unwrap_or(default.silence),
+        idle: reader
+            .seconds(names::WEGENT_CLAUDE_CODE_IDLE_SECONDS)
+            .unwrap_or(default.idle),
+        key_proxy: reader
+            .flag(names::WEGENT_CLAUDE_CODE_KEY_PROXY)
+            .unwrap_or(default.key_proxy),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use journal::{Cursor, JournalError, Reader, Seq, Wait};
-use wegent_protocol::{Encoder, Message, Recorded, TurnRecord};
+use wegent_protocol::{Encoder, Message, RecordBody, Recorded, TurnRecord};
 
 use super::{Backoff, Posted, RetryPolicy, Transport};
-use crate::runs::Gate;
+use crate::runs::{Gate, RunStatus};
 
 /// The most records that are read ahead, and so merged into one message at most.
 const READ_AHEAD_RECORDS: usize = 4096;
@@ -22,15 +22,17 @@ pub struct Courier {
     pending: VecDeque<(Seq, TurnRecord)>,
     /// While it lasts: the range that was being sent when the process before ended.
     resend_through: Option<Seq>,
+    /// How the turn ended, once that has been read.
+    ended: Option<RunStatus>,
 }
 
 /// What became of a turn's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The terminal message was taken.
-    Delivered,
-    /// The endpoint refused the terminal message, also in its smallest form.
-    Refused,
+    /// The terminal message was taken. The turn ended so.
+    Delivered(RunStatus),
+    /// The endpoint refused the terminal message, also in its smallest form. The turn ended so.
+    Refused(RunStatus),
     /// The log was closed without an end. The next start ends it.
     Unfinished,
 }
@@ -58,6 +60,7 @@ impl Courier {
             route,
             pending: VecDeque::new(),
             resend_through,
+            ended: None,
         }
     }
 
@@ -85,10 +88,11 @@ impl Courier {
             }
             self.cursor.ack(Seq(message.through))?;
             if message.terminal {
-                return Ok(if taken {
-                    Delivery::Delivered
-                } else {
-                    Delivery::Refused
+                // A terminal message is made of the record that says how the turn ended.
+                let status = self.ended.unwrap_or(RunStatus::Failed);
+                return Ok(match taken {
+                    true => Delivery::Delivered(status),
+                    false => Delivery::Refused(status),
                 });
             }
         }
@@ -118,11 +122,14 @@ impl Courier {
     /// Reads what is there; waits if that is nothing. False when the log is closed and everything was read.
     async fn fill(&mut self) -> Result<bool, JournalError> {
         loop {
-            if self.pending.len() < READ_AHEAD_RECORDS {
-                self.pending.extend(
-                    self.reader
-                        .next_batch(READ_AHEAD_RECORDS, READ_AHEAD_BYTES)?,
-                );
+            while self.wants_more() {
+                let read = self
+                    .reader
+                    .next_batch(READ_AHEAD_RECORDS, READ_AHEAD_BYTES)?;
+                if read.is_empty() {
+                    break;
+                }
+                self.pending.extend(read);
             }
             if !self.pending.is_empty() {
                 return Ok(true);
@@ -130,6 +137,14 @@ impl Courier {
             if self.reader.wait().await == Wait::Finished {
                 return Ok(false);
             }
+        }
+    }
+
+    /// What is to be sent again has to be there as a whole: a part of it would make another message.
+    fn wants_more(&self) -> bool {
+        match self.resend_through {
+            Some(through) => self.reader.seen() < through,
+            None => self.pending.len() < READ_AHEAD_RECORDS,
         }
     }
 
@@ -157,7 +172,11 @@ impl Courier {
             .map(|(seq, record)| Recorded { seq: seq.0, record })
             .collect();
         let step = self.encoder.next(&recorded);
-        self.pending.drain(..step.consumed);
+        for (_, record) in self.pending.drain(..step.consumed) {
+            if let RecordBody::Ended(end) = &record.body {
+                self.ended = Some(RunStatus::of(&end.kind));
+            }
+        }
         step.message
     }
 }
@@ -226,3 +245,7 @@ fn report(backoff: &Backoff, why: &str, delay: Duration, message: &Message) {
         );
     }
 }
+
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;

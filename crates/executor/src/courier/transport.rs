@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use http_client::HttpClients;
 use reqwest::{StatusCode, header};
 
-use crate::{client::HttpClients, config::HttpUrl};
+use crate::config::HttpUrl;
 
 /// Carries one message to its reader.
 pub trait Transport: Send + Sync + 'static {

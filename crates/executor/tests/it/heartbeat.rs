@@ -1,10 +1,10 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use executor::{
-    client::HttpClients,
     config::{HeartbeatBinding, HeartbeatConfig, ProxyConfig},
     heartbeat::{self, Binding, Bound, HeartbeatId, HeartbeatKind},
 };
+use http_client::HttpClients;
 use serde_json::Value;
 use tokio::task::JoinSet;
 

@@ -1,9 +1,9 @@
 //! The executor from outside: real sockets, a fake of the runs.
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
-mod client;
 mod fake;
 mod heartbeat;
 mod http;
+mod readme;
 mod server;
 mod sink;

@@ -1,4 +1,4 @@
-//! A URL that the executor may call.
+//! A URL that we may call.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ impl HttpUrl {
     /// [`NotAnHttpUrl`] if it is not absolute, or of another scheme, or without a host.
     ///
     /// ```
-    /// # use executor::config::HttpUrl;
+    /// # use http_client::HttpUrl;
     /// let callbacks = HttpUrl::parse("http://manager:8001/executor-manager/callback").unwrap();
     /// assert_eq!(callbacks.join(&["tasks", "7/8"]).path(), "/executor-manager/callback/tasks/7%2F8");
     /// assert!(HttpUrl::parse("manager:8001").is_err());
@@ -50,7 +50,7 @@ impl HttpUrl {
     }
 
     /// This URL without the path's `ending`; `None` if the path doesn't end so.
-    pub(super) fn without_ending(&self, ending: &str) -> Option<Self> {
+    pub fn without_ending(&self, ending: &str) -> Option<Self> {
         let path = self.0.path().trim_end_matches('/').strip_suffix(ending)?;
         let mut url = self.0.clone();
         url.set_path(path);
@@ -76,7 +76,7 @@ impl fmt::Debug for HttpUrl {
     }
 }
 
-/// A text is not a URL that the executor may call.
+/// A text is not a URL that we may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected an http or https URL")]
 pub struct NotAnHttpUrl;
