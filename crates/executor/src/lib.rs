@@ -14,7 +14,6 @@
 #![warn(missing_docs)]
 
 pub mod cli;
-pub mod client;
 pub mod clock;
 pub mod config;
 pub mod courier;

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use wegent_protocol::DecodeError;
 
 use crate::{
-    cli::Run,
+    cli::{Run, Shell},
     clock::Clock,
     config::{Access, Config, Mode},
     courier::RetryPolicy,
@@ -48,6 +48,11 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
+    /// There is neither a key nor a login.
+    #[error(
+        "no key: set OPENAI_API_KEY, or --api-key-file, or WEGENT_CODEX_HOME to a Codex home that is logged in"
+    )]
+    NoKey,
     /// The executor's own folder can't be used.
     #[error("`{}` can't be used", path.display())]
     State {
@@ -84,11 +89,17 @@ pub async fn run(arguments: Run, mut config: Config) -> Result<u8, RunError> {
         config.access = Access::Full;
     }
     let cwd = folder(arguments.cwd.as_deref())?;
+    let key = api_key(&arguments, &config)?;
     let tasks = config.paths.executor_home.join("tasks");
     let task = task_for(&tasks, &cwd, arguments.continue_last)?;
     // A name of its own: a service on the same machine keeps its journals and its processes.
     config.identity.name = format!("run-{task}");
-    let body = request(&arguments, &config, task, &cwd)?;
+    let home = config
+        .paths
+        .executor_home
+        .join("codex")
+        .join(task.to_string());
+    let body = request(&arguments, key.as_ref(), task, &cwd);
     let dispatch = wegent_protocol::decode(&body)?;
 
     let journal = tasks.join(task.to_string()).join("journal");
@@ -108,8 +119,9 @@ pub async fn run(arguments: Run, mut config: Config) -> Result<u8, RunError> {
     };
     let _ = tokio::time::timeout(SHUTDOWN_LIMIT, turns.shutdown()).await;
     work.shutdown().await;
-    // The journal has been read; what a later turn needs is the task's state.
+    // The journal has been read, and a Codex home is made again from the task's state, which stays.
     let _ = fs::remove_dir_all(journal);
+    let _ = fs::remove_dir_all(home);
     Ok(match ending {
         Ending::Completed => 0,
         Ending::Failed => 1,
@@ -170,13 +182,7 @@ fn task_for(tasks: &Path, cwd: &Path, continue_last: bool) -> Result<TaskId, Run
 }
 
 /// The request that Wegent would have sent.
-fn request(
-    arguments: &Run,
-    config: &Config,
-    task: TaskId,
-    cwd: &Path,
-) -> Result<Vec<u8>, RunError> {
-    let key = api_key(arguments, config)?;
+fn request(arguments: &Run, key: Option<&SecretString>, task: TaskId, cwd: &Path) -> Vec<u8> {
     let subtask = SubtaskId(i64::try_from(Clock::System.now_ms()).unwrap_or(i64::MAX));
     let own_login = key.is_none() && arguments.base_url.is_none();
     let body = json!({
@@ -196,20 +202,76 @@ fn request(
         "model_config": {
             "model_id": arguments.model,
             "base_url": arguments.base_url,
-            "api_key": key.as_ref().map(SecretString::expose_secret),
+            "api_key": key.map(SecretString::expose_secret),
             "runtime_config": { "codex": { "use_user_config": own_login } },
         },
     });
-    Ok(body.to_string().into_bytes())
+    body.to_string().into_bytes()
 }
 
+/// The model's key. There may be none for a provider that wants none, or where Codex has a login of its own: that is in
+/// its home, and a home that is made for this turn has none.
 fn api_key(arguments: &Run, config: &Config) -> Result<Option<SecretString>, RunError> {
     let Some(path) = &arguments.api_key_file else {
-        return Ok(config.openai_api_key.clone());
+        let login = config.codex.shared_home.is_some() || arguments.shell != Shell::Codex;
+        let own = match arguments.shell {
+            Shell::ClaudeCode => &config.anthropic_api_key,
+            Shell::Codex => &config.openai_api_key,
+        };
+        return match own {
+            None if arguments.base_url.is_none() && !login => Err(RunError::NoKey),
+            key => Ok(key.clone()),
+        };
     };
     let key = fs::read_to_string(path).map_err(|source| RunError::KeyFile {
         path: path.clone(),
         source,
     })?;
     Ok(Some(SecretString::from(key.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{
+        cli::{Cli, Command},
+        config::ImageEnvironment,
+    };
+
+    #[test]
+    fn without_a_key_there_has_to_be_a_login_or_a_provider_that_wants_none() {
+        let key = |more: &[&str], variable: (&str, &str)| {
+            let words = [
+                "wegent-executor",
+                "run",
+                "--shell",
+                "codex",
+                "--prompt",
+                "x",
+            ];
+            let cli = Cli::try_parse_from([&words[..], more].concat()).unwrap();
+            let Ok(Command::Run(run)) = cli.command(Mode::Local) else {
+                panic!("`run` was asked for")
+            };
+            let environment = ImageEnvironment::from_iter([("HOME", "/home/ada"), variable]);
+            let key = api_key(&run, &Config::read(environment).unwrap());
+            key.map(|key| key.map(|key| key.expose_secret().to_owned()))
+        };
+        let nothing = ("LANG", "C");
+        assert!(matches!(key(&[], nothing), Err(RunError::NoKey)));
+        assert_eq!(
+            key(&["--base-url", "http://localhost/v1"], nothing).unwrap(),
+            None
+        );
+        assert_eq!(
+            key(&[], ("WEGENT_CODEX_HOME", "/home/ada/.codex")).unwrap(),
+            None
+        );
+        assert_eq!(
+            key(&[], ("OPENAI_API_KEY", "sk-x")).unwrap().as_deref(),
+            Some("sk-x")
+        );
+    }
 }

@@ -4,8 +4,12 @@
 //! inside its event loop. So from a cancel's arrival until its answer is written out, no request of the
 //! task may start. The same gate keeps a turn's first callback behind the answer to its dispatch.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
+use agent_core::TaskId;
 use tokio::sync::watch;
 
 /// Open unless someone holds it. Cheap to clone; clones are the same gate.
@@ -44,6 +48,22 @@ impl Gate {
     /// Whether somebody holds the gate.
     pub fn is_held(&self) -> bool {
         *self.0.borrow() > 0
+    }
+}
+
+/// The gate of each task that has one in use. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Gates(Arc<Mutex<HashMap<TaskId, Gate>>>);
+
+impl Gates {
+    /// The task's gate.
+    ///
+    /// # Panics
+    /// Never: nothing panics while the map is locked.
+    pub fn of(&self, task: TaskId) -> Gate {
+        let mut gates = self.0.lock().expect("no panic happens under this lock");
+        gates.retain(|other, gate| *other == task || gate.is_shared());
+        gates.entry(task).or_default().clone()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one writer of a turn's records: redacts, stamps, appends.
 
 use agent_core::{
-    AgentEvent, ErrorClass, SessionRef, ToolEvent, Usage,
+    AgentEvent, ErrorClass, SessionRef, SubagentEvent, ToolEvent, Usage,
     redaction::{EventRedactor, Redacted},
 };
 use journal::{JournalError, TurnLog, Writer};
@@ -114,7 +114,8 @@ impl Recorder {
                 self.facts.session = Some(session.clone());
                 true
             }
-            AgentEvent::Tool(ToolEvent::Started { .. }) => {
+            AgentEvent::Tool(ToolEvent::Started { .. })
+            | AgentEvent::Subagent(SubagentEvent::Started { .. }) => {
                 !std::mem::replace(&mut self.facts.tool_called, true)
             }
             AgentEvent::Usage(usage) => {

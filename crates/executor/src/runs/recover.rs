@@ -146,7 +146,10 @@ fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
             match record.body {
                 RecordBody::Begun(begun) => header = Some(begun.into_inner()),
                 RecordBody::Event(event) => {
-                    tool_called |= matches!(*event, agent_core::AgentEvent::Tool(_))
+                    tool_called |= matches!(
+                        *event,
+                        agent_core::AgentEvent::Tool(_) | agent_core::AgentEvent::Subagent(_)
+                    )
                 }
                 RecordBody::Gap { .. } => {}
                 RecordBody::Ended(end) => ended = Some((RunStatus::of(&end.kind), record.at_ms)),

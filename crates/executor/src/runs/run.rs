@@ -37,6 +37,33 @@ pub(super) enum Refusal {
     Validation,
 }
 
+/// How far a turn's end is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The turn goes on, or waits.
+    #[default]
+    No,
+    /// How it ended is known and being recorded. Its courier may deliver that before it is safe on disk.
+    Recording(RunStatus),
+    /// The end is on disk.
+    Recorded(RunStatus),
+}
+
+impl Ended {
+    /// How the turn ended, as soon as it is known.
+    pub(super) fn status(self) -> Option<RunStatus> {
+        match self {
+            Self::No => None,
+            Self::Recording(status) | Self::Recorded(status) => Some(status),
+        }
+    }
+
+    /// Whether the end is on disk.
+    pub(super) fn is_recorded(&self) -> bool {
+        matches!(self, Self::Recorded(_))
+    }
+}
+
 /// One turn that is about to run, or waits for its turn.
 pub(super) struct Run {
     /// What there is to do.
@@ -47,8 +74,8 @@ pub(super) struct Run {
     pub(super) layout: Layout,
     /// Tells the run to stop.
     pub(super) cancel: Cancel,
-    /// Becomes true when the end is recorded.
-    pub(super) ended: watch::Sender<Option<RunStatus>>,
+    /// Tells how far the end is.
+    pub(super) ended: watch::Sender<Ended>,
 }
 
 impl Run {
@@ -81,15 +108,12 @@ impl Run {
     }
 }
 
-async fn finish(
-    recorder: Recorder,
-    kind: EndKind,
-    ended: &watch::Sender<Option<RunStatus>>,
-) -> RunStatus {
+async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>) -> RunStatus {
     let status = RunStatus::of(&kind);
     tracing::info!(%status, "turn ended");
+    ended.send_replace(Ended::Recording(status));
     recorder.end(kind).await;
-    ended.send_replace(Some(status));
+    ended.send_replace(Ended::Recorded(status));
     status
 }
 

@@ -1,0 +1,177 @@
+//! The beginning of a turn: its first record, its courier, its run.
+
+use std::sync::Arc;
+
+use agent_core::{Attempt, CancelHandle, Layout, environment, redaction::EventRedactor};
+use journal::{Retention, Seq, Store};
+use redact::Secrets;
+use tokio::sync::watch;
+use wegent_protocol::{Dispatch, ResponsesEncoder, TurnHeader, TurnRecord, Work};
+
+use super::{
+    Gate, HoldGuard, SubmitError,
+    log_name::TurnLogName,
+    recorder::Recorder,
+    recover::Pending,
+    run::{Ended, Job, Refusal, Run},
+};
+use crate::{
+    clock::Clock,
+    config::IdentityConfig,
+    courier::{Courier, RetryPolicy},
+    factory::Agents,
+    outlets::Outlets,
+};
+
+/// What the registry works with.
+pub struct Services {
+    /// The journals.
+    pub store: Store,
+    /// How long ended journals are kept.
+    pub retention: Retention,
+    /// Who runs turns.
+    pub agents: Agents,
+    /// Where workspaces lie.
+    pub layout: Layout,
+    /// Where messages go.
+    pub outlets: Outlets,
+    /// The pace of retries.
+    pub retries: RetryPolicy,
+    /// The name that callbacks bear when the request gives none.
+    pub identity: IdentityConfig,
+    /// The executor's own environment: its secrets must not be shown.
+    pub image: environment::Environment,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A turn that is safe on disk and can run.
+pub(super) struct Opened {
+    /// The turn.
+    pub(super) run: Run,
+    /// How it is reached while it runs.
+    pub(super) handle: RunHandle,
+    /// Delivers it.
+    pub(super) courier: Courier,
+    /// Keeps the courier back.
+    pub(super) hold: HoldGuard,
+}
+
+/// How a running turn is reached.
+pub(super) struct RunHandle {
+    /// Tells it to stop.
+    pub(super) cancel: CancelHandle,
+    /// Says how it ended, once that is recorded.
+    pub(super) ended: watch::Receiver<Ended>,
+}
+
+impl Services {
+    /// Writes the turn's first record. Its courier waits until the returned hold is dropped, and whenever `task_gate` is
+    /// held.
+    pub(super) async fn open(
+        &self,
+        dispatch: Dispatch,
+        attempt: Attempt,
+        task_gate: Gate,
+    ) -> Result<Opened, SubmitError> {
+        let redactor = EventRedactor::new(self.secrets_of(&dispatch));
+        let callback_url = self.outlets.callback_url(dispatch.callback_url.as_deref());
+        let header = self.header(&dispatch, attempt, callback_url.clone());
+        let header = redactor
+            .redact_value(header)
+            .map_err(SubmitError::journal)?;
+        let name = TurnLogName {
+            key: dispatch.key,
+            attempt,
+        }
+        .to_log_name();
+        let log = self
+            .store
+            .create::<TurnRecord>(&name)
+            .map_err(SubmitError::journal)?;
+        let cursor = log.cursor().map_err(SubmitError::journal)?;
+        let pending = Pending {
+            reader: log.reader(Seq::START),
+            cursor,
+            callback_url,
+        };
+        let begun = Recorder::begin(log, redactor, header, self.clock.clone()).await;
+        let recorder = begun.map_err(SubmitError::journal)?;
+        let turn_gate = Gate::default();
+        let hold = HoldGuard::new(turn_gate.hold());
+        let courier = self.courier(pending, vec![task_gate, turn_gate]);
+        let (cancel_handle, cancel) = CancelHandle::new();
+        let (ended, ended_receiver) = watch::channel(Ended::No);
+        let run = Run {
+            job: self.job(dispatch, attempt),
+            recorder,
+            layout: self.layout.clone(),
+            cancel,
+            ended,
+        };
+        let handle = RunHandle {
+            cancel: cancel_handle,
+            ended: ended_receiver,
+        };
+        Ok(Opened {
+            run,
+            handle,
+            courier,
+            hold,
+        })
+    }
+
+    /// The courier of a journal.
+    pub(super) fn courier(&self, pending: Pending, gates: Vec<Gate>) -> Courier {
+        let Pending {
+            reader,
+            cursor,
+            callback_url,
+        } = pending;
+        let encoder = Box::new(ResponsesEncoder::new());
+        let transport = self.outlets.transport(callback_url.as_deref());
+        Courier::new(reader, cursor, encoder, transport, gates, self.retries)
+    }
+
+    fn header(
+        &self,
+        dispatch: &Dispatch,
+        attempt: Attempt,
+        callback_url: Option<String>,
+    ) -> TurnHeader {
+        let created_at = self.clock.now_ms() / 1000;
+        let mut header = TurnHeader::new(dispatch, attempt, callback_url, created_at);
+        // Without it the platform can't find the container again.
+        let IdentityConfig { name, namespace } = &self.identity;
+        let envelope = &mut header.envelope;
+        envelope.executor_name.get_or_insert_with(|| name.clone());
+        envelope.executor_namespace = envelope
+            .executor_namespace
+            .take()
+            .or_else(|| namespace.clone());
+        header
+    }
+
+    fn secrets_of(&self, dispatch: &Dispatch) -> Secrets {
+        let secrets = Secrets::new();
+        for secret in dispatch.secrets() {
+            secrets.add(secret.clone());
+        }
+        for secret in environment::secret_values(&self.image) {
+            secrets.add(secret);
+        }
+        secrets
+    }
+
+    fn job(&self, dispatch: Dispatch, attempt: Attempt) -> Job {
+        match dispatch.work {
+            Work::Turn(mut turn) => {
+                turn.attempt = attempt;
+                let agent = Arc::clone(&self.agents.of(turn.agent));
+                Job::Turn { turn, agent }
+            }
+            Work::Validation => Job::Refuse(Refusal::Validation),
+            Work::UnknownAgent(unknown) => Job::Refuse(Refusal::UnknownAgent(unknown)),
+        }
+    }
+}
