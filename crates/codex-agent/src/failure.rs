@@ -2,14 +2,16 @@
 
 use agent_core::{AgentError, ErrorClass};
 use codex_app_server::protocol::{CodexErrorKind, TurnError};
+use serde::Deserialize;
 
-/// The class of a turn's error. Codex names the kind for most; for the rest the provider's HTTP status tells.
+/// The class of a turn's error. Codex names the kind for most; for the rest the provider's HTTP status tells, and
+/// where there is none, the words.
 pub(crate) fn class(error: &TurnError) -> ErrorClass {
     use CodexErrorKind as Kind;
     let by_status = || {
         error
             .http_status()
-            .map_or(ErrorClass::Provider, class_of_status)
+            .map_or_else(|| class_of_words(&error.message), class_of_status)
     };
     match error.kind() {
         Some(Kind::ContextWindowExceeded) => ErrorClass::ContextLength,
@@ -43,6 +45,38 @@ pub(crate) fn class(error: &TurnError) -> ErrorClass {
     }
 }
 
+/// What codex 0.169 puts before the reason when it gives up on a stream. The kind of that error is `other`.
+const GAVE_UP: &str = "stream disconnected before completion: ";
+
+/// How codex 0.169 words a connection that broke. Any other reason is the provider's own, sent while the connection held.
+const BROKE: [&str; 3] = ["Transport error", "stream closed", "idle timeout"];
+
+/// The class of an error that has neither kind nor status. What its words don't tell is put down to the provider.
+fn class_of_words(message: &str) -> ErrorClass {
+    /// A request that the provider refused: its answer's body is the whole message.
+    #[derive(Deserialize)]
+    struct Refused {
+        error: Reason,
+    }
+    #[derive(Deserialize)]
+    struct Reason {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    if let Some(reason) = message.strip_prefix(GAVE_UP) {
+        return match BROKE.iter().any(|start| reason.starts_with(start)) {
+            true => ErrorClass::Network,
+            false => ErrorClass::Provider,
+        };
+    }
+    match serde_json::from_str(message) {
+        Ok(Refused {
+            error: Reason { kind },
+        }) if kind == "invalid_request_error" => ErrorClass::InvalidRequest,
+        _ => ErrorClass::Provider,
+    }
+}
+
 /// The class of a provider's HTTP status.
 pub(crate) fn class_of_status(status: u16) -> ErrorClass {
     match status {
@@ -56,21 +90,21 @@ pub(crate) fn class_of_status(status: u16) -> ErrorClass {
     }
 }
 
+/// How codex 0.169 begins what it says when it tries again. It speaks of itself; the details say what is wrong.
+const TRIES_AGAIN: &str = "Reconnecting...";
+
 /// The turn's failure as an agent error. Codex's message can hold a URL and a body; the redactor sees it before anyone.
 pub(crate) fn failed(error: &TurnError) -> AgentError {
-    let mut message = if error.message.trim().is_empty() {
-        "the turn failed".to_owned()
-    } else {
-        error.message.clone()
+    let message = error.message.trim();
+    let details = error.additional_details.as_deref().unwrap_or_default();
+    let message = match (message, details) {
+        ("", "") => "the turn failed".to_owned(),
+        (message, details) if details.is_empty() || message.contains(details) => message.to_owned(),
+        (message, details) if message.is_empty() || message.starts_with(TRIES_AGAIN) => {
+            details.to_owned()
+        }
+        (message, details) => format!("{message}: {details}"),
     };
-    if let Some(details) = error
-        .additional_details
-        .as_deref()
-        .filter(|details| !message.contains(details))
-    {
-        message.push_str(": ");
-        message.push_str(details);
-    }
     AgentError::Provider {
         class: class(error),
         message,
@@ -84,4 +118,83 @@ pub(crate) fn is_hopeless(error: &TurnError) -> bool {
         class(error),
         ErrorClass::Unauthorized | ErrorClass::Forbidden
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_codex_calls_other_is_told_by_its_words() {
+        for (message, expected) in [
+            (
+                "stream disconnected before completion: Transport error: network error: x",
+                ErrorClass::Network,
+            ),
+            (
+                "stream disconnected before completion: stream closed before response.completed",
+                ErrorClass::Network,
+            ),
+            (
+                "stream disconnected before completion: the model failed",
+                ErrorClass::Provider,
+            ),
+            (
+                r#"{"error": {"message": "m", "type": "invalid_request_error", "code": null}}"#,
+                ErrorClass::InvalidRequest,
+            ),
+            (
+                r#"{"error": {"message": "m", "type": "server_error"}}"#,
+                ErrorClass::Provider,
+            ),
+            ("Transport error", ErrorClass::Provider),
+            ("", ErrorClass::Provider),
+        ] {
+            let error = json!({"message": message, "codexErrorInfo": "other"});
+            assert_eq!(
+                class(&serde_json::from_value(error).unwrap()),
+                expected,
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_message_says_what_is_wrong_and_not_that_codex_tries_again() {
+        for (message, details, expected) in [
+            (
+                "Reconnecting... 1/5",
+                Some("401 Unauthorized"),
+                "401 Unauthorized",
+            ),
+            ("Reconnecting... 1/5", None, "Reconnecting... 1/5"),
+            ("refused", Some("by a filter"), "refused: by a filter"),
+            (
+                "refused by a filter",
+                Some("by a filter"),
+                "refused by a filter",
+            ),
+            ("", Some("by a filter"), "by a filter"),
+            ("", None, "the turn failed"),
+        ] {
+            let error = json!({"message": message, "additionalDetails": details});
+            let error = failed(&serde_json::from_value(error).unwrap());
+            assert!(
+                matches!(&error, AgentError::Provider { message, .. } if message == expected),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_status_goes_before_the_words() {
+        let info = json!({"responseTooManyFailedAttempts": {"httpStatusCode": 429}});
+        let error = json!({"message": "stream disconnected before completion: Transport error", "codexErrorInfo": info});
+        assert_eq!(
+            class(&serde_json::from_value(error).unwrap()),
+            ErrorClass::RateLimited
+        );
+    }
 }

@@ -2,10 +2,10 @@
 //!
 //! # How it works
 //!
-//! Each task has one `codex app-server`, started through its guard and kept warm between turns ([`servers`]). A turn
+//! Each task has one `codex app-server`, started through its guard and kept warm between turns (`servers`). A turn
 //! opens the task's conversation in it (a new thread, the loaded one, or one resumed from its rollout), starts
-//! `turn/start` and folds what Codex says into events ([`map`]). The provider, its key, MCP servers and the
-//! environment of tools go with the thread over the pipe ([`thread_config`]); the process itself knows no key.
+//! `turn/start` and folds what Codex says into events (`map`). The provider, its key, MCP servers and the
+//! environment of tools go with the thread over the pipe (`thread_config`); the process itself knows no key.
 //!
 //! # Guarantees
 //!
@@ -122,7 +122,7 @@ impl CodexAgent {
         if driven.reusable {
             self.servers.give_back(task, server).await;
         } else {
-            server.instance.shutdown().await;
+            server.shutdown().await;
         }
         driven.result
     }

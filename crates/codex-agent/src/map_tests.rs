@@ -92,6 +92,7 @@ fn line(event: &AgentEvent) -> (String, String) {
             status,
             output,
         }) => (format!("finished [{call}] {status:?} "), output.clone()),
+        AgentEvent::Subagent(event) => ("subagent ".to_owned(), format!("{event:?}")),
         AgentEvent::Plan { call: _, steps } => {
             let steps: Vec<String> = steps
                 .iter()

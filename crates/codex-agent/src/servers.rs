@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{AgentError, TaskId, environment::Environment};
+use agent_core::{AgentError, TaskId, environment::Environment, scratch::Scratch};
 use codex_app_server::{Instance, InstanceConfig, ThreadStream, protocol::ClientInfo};
 use supervisor::{ChildEnv, Guard, Ladder};
 use tokio::{
@@ -26,7 +26,6 @@ const ALLOWED: &[&str] = &[
     "LC_ALL",
     "LC_CTYPE",
     "TZ",
-    "TMPDIR",
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -53,6 +52,16 @@ pub(crate) struct Server {
     pub(crate) instance: Instance,
     /// The conversation that is loaded and listened to.
     pub(crate) loaded: Option<Loaded>,
+    /// The session's temporary folder. After `instance`, so that it goes when the processes have gone.
+    pub(crate) scratch: Scratch,
+}
+
+impl Server {
+    /// Ends the processes, then removes their temporary folder.
+    pub(crate) async fn shutdown(self) {
+        self.instance.shutdown().await;
+        drop(self.scratch);
+    }
 }
 
 /// A thread that an app-server has in memory.
@@ -101,9 +110,16 @@ impl Servers {
             self.config.binary.as_deref(),
             self.variable("PATH").map(OsString::as_os_str),
         )?;
+        let scratch = Scratch::create(&self.temporary(), &self.config.owner).map_err(|source| {
+            AgentError::Workspace {
+                message: "a temporary folder can't be made".to_owned(),
+                source: Some(source),
+            }
+        })?;
         Ok(Server {
-            instance: Instance::start(self.instance(program, home)),
+            instance: Instance::start(self.instance(program, home, scratch.path())),
             loaded: None,
+            scratch,
         })
     }
 
@@ -119,13 +135,13 @@ impl Servers {
             let server = pool.idle.lock().await.servers.remove(&task);
             if let Some((server, _)) = server {
                 tracing::info!(task_id = %task, idle = ?after, "idle app-server is given back");
-                server.instance.shutdown().await;
+                server.shutdown().await;
             }
         });
         if let Some((replaced, timer)) = idle.servers.insert(task, (server, timer)) {
             timer.abort();
             drop(idle);
-            replaced.instance.shutdown().await;
+            replaced.shutdown().await;
         }
     }
 
@@ -141,15 +157,10 @@ impl Servers {
             mut timers,
         } = std::mem::take(&mut *self.idle.lock().await);
         timers.shutdown().await;
-        futures::future::join_all(
-            servers
-                .into_values()
-                .map(|(server, _)| server.instance.shutdown()),
-        )
-        .await;
+        futures::future::join_all(servers.into_values().map(|(server, _)| server.shutdown())).await;
     }
 
-    fn instance(&self, program: PathBuf, home: PathBuf) -> InstanceConfig {
+    fn instance(&self, program: PathBuf, home: PathBuf, scratch: &Path) -> InstanceConfig {
         let mut env: ChildEnv = ChildEnv::default();
         for name in ALLOWED {
             if let Some(value) = self.variable(name) {
@@ -157,6 +168,9 @@ impl Servers {
             }
         }
         env.set("CODEX_HOME", &home);
+        env.set("TMPDIR", scratch);
+        // What it says on stderr may come to be read by a person.
+        env.set("NO_COLOR", "1");
         let client = ClientInfo {
             name: "wegent_executor".to_owned(),
             title: "Wegent executor".to_owned(),
@@ -169,6 +183,12 @@ impl Servers {
             ladder: LADDER,
             ..InstanceConfig::new(Guard::own(), program, home, client)
         }
+    }
+
+    /// Where temporary folders go: the image's own choice, else `/tmp`.
+    fn temporary(&self) -> PathBuf {
+        self.variable("TMPDIR")
+            .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 
     fn variable(&self, name: &str) -> Option<&OsString> {

@@ -4,7 +4,12 @@
 //! `experimental_bearer_token` (codex 0.169 writes it to no file and no environment), MCP servers, and the
 //! environment of tools. Nothing of it is stored with the thread, so a resume carries all of it again.
 
-use std::{collections::hash_map::DefaultHasher, fmt, hash::Hasher, path::PathBuf};
+use std::{
+    collections::hash_map::DefaultHasher,
+    fmt,
+    hash::Hasher,
+    path::{Path, PathBuf},
+};
 
 use agent_core::{
     AgentError, ApiFormat, ErrorClass, McpServer, McpTransport, ModelConfig, Turn, Workspace,
@@ -74,6 +79,7 @@ pub(crate) fn thread_settings(
     workspace: &Workspace,
     codex: &CodexConfig,
     session: &SessionMark,
+    scratch: &Path,
 ) -> Result<ThreadSettings, AgentError> {
     let mut values = Map::new();
     let provider = provider(&turn.model)?;
@@ -87,7 +93,7 @@ pub(crate) fn thread_settings(
     );
     values.insert(
         "shell_environment_policy".to_owned(),
-        shell_environment(turn, &tools, session),
+        shell_environment(turn, &tools, session, scratch),
     );
     values.insert(
         "features".to_owned(),
@@ -99,7 +105,7 @@ pub(crate) fn thread_settings(
         let servers: Map<String, Value> = turn
             .mcp_servers
             .iter()
-            .map(|server| (server.name.clone(), mcp_server(server)))
+            .map(|server| (server.name.clone(), mcp_server(server, session)))
             .collect();
         values.insert("mcp_servers".to_owned(), Value::Object(servers));
     }
@@ -207,11 +213,17 @@ fn model_settings(model: &ModelConfig) -> impl Iterator<Item = (&'static str, Va
 /// Tools start from nothing and get exactly what we name, so that what the CLI itself was started with
 /// never decides what they see.
 /// The session's mark is among it: by it what a tool left behind is found if even the guard was killed.
-fn shell_environment(turn: &Turn, tools: &Environment, session: &SessionMark) -> Value {
+fn shell_environment(
+    turn: &Turn,
+    tools: &Environment,
+    session: &SessionMark,
+    scratch: &Path,
+) -> Value {
     let mut set: Map<String, Value> = tools
         .iter()
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), json!(value.to_str()?))))
         .collect();
+    set.insert("TMPDIR".to_owned(), json!(scratch));
     set.insert(SESSION_MARK.to_owned(), json!(session.as_str()));
     for (name, value) in contract_variables(turn) {
         set.insert(name.to_owned(), json!(value.expose_secret()));
@@ -219,7 +231,8 @@ fn shell_environment(turn: &Turn, tools: &Environment, session: &SessionMark) ->
     json!({ "inherit": "none", "ignore_default_excludes": true, "set": set })
 }
 
-fn mcp_server(server: &McpServer) -> Value {
+/// A server that codex starts doesn't inherit the session's mark: it gets it with its own variables.
+fn mcp_server(server: &McpServer, session: &SessionMark) -> Value {
     let exposed =
         |values: &std::collections::BTreeMap<String, SecretString>| -> Map<String, Value> {
             values
@@ -229,7 +242,9 @@ fn mcp_server(server: &McpServer) -> Value {
         };
     let mut value = match &server.transport {
         McpTransport::Stdio { command, args, env } => {
-            json!({ "command": command, "args": args, "env": exposed(env) })
+            let mut env = exposed(env);
+            env.insert(SESSION_MARK.to_owned(), json!(session.as_str()));
+            json!({ "command": command, "args": args, "env": env })
         }
         McpTransport::Http { url, headers } => {
             json!({ "url": url, "http_headers": exposed(headers) })

@@ -1,6 +1,6 @@
 //! One turn on an app-server: open the conversation, start the turn, listen to its end.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use agent_core::{
     AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, FileChanges, Notice,
@@ -27,6 +27,8 @@ use crate::{
 
 /// The mark that Codex puts into the environment of everything a tool starts.
 const TOOL_MARKS: &[&str] = &["CODEX_TOOL_CALL_ID"];
+/// How long a turn that is to be stopped may take to start: only then can it be interrupted.
+const START_LIMIT: Duration = Duration::from_millis(700);
 /// How long Codex may take to confirm an interrupt before everything is killed.
 const INTERRUPT_LIMIT: Duration = Duration::from_secs(2);
 /// How long the background terminals may take to be cleaned.
@@ -62,34 +64,47 @@ enum End {
     Turn(Box<codex_app_server::protocol::Turn>),
     /// The turn was told to stop.
     Cancel(CancelReason),
-    /// The provider will not take the key, however often Codex tries.
+    /// Waiting on is of no use: the provider does not take the key, or nothing at all has come for too long.
     Hopeless(AgentError),
 }
 
 impl Drive<'_> {
     /// Runs the turn on `server`.
     pub(crate) async fn run(&self, server: &mut Server) -> Driven {
-        let opened = tokio::select! {
-            opened = self.open(server) => opened,
-            reason = self.cx.cancel.cancelled() => {
-                // A call may be under way whose answer nobody would read: the server is not used again.
-                return Driven { result: Ok(cancelled(reason, StopStep::NotStarted, 0, None)), reusable: false };
-            }
-        };
-        let (connection, mut loaded) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
+        let mut begun = self.begin(server).await;
+        // A warm process can have died unnoticed. Nothing of the turn has been seen, so the next process can have it.
+        if matches!(begun, Err(Err(AgentError::Exited { .. }))) {
+            tracing::warn!("codex was lost before the turn began; it is begun once more");
+            begun = self.begin(server).await;
+        }
+        let (connection, mut loaded, turn) = match begun {
+            Ok(begun) => begun,
+            Err(result) => {
                 return Driven {
-                    result: Err(error),
+                    result,
                     reusable: false,
                 };
             }
         };
-        let driven = self.drive(&connection, &mut loaded.stream).await;
+        let driven = self.drive(&connection, &mut loaded.stream, turn).await;
         if driven.reusable {
             server.loaded = Some(loaded);
         }
         driven
+    }
+
+    /// Opens the conversation and starts the turn in it. The error is what becomes of a turn that didn't begin.
+    async fn begin(
+        &self,
+        server: &mut Server,
+    ) -> Result<(Connection, Loaded, TurnId), Result<Outcome, AgentError>> {
+        let (connection, loaded) = tokio::select! {
+            opened = self.open(server) => opened.map_err(Err)?,
+            // A call may be under way whose answer nobody would read: the server is not used again.
+            reason = self.cx.cancel.cancelled() => return Err(Ok(cancelled(reason, StopStep::NotStarted, 0, None))),
+        };
+        let turn = self.start(&connection, loaded.stream.id()).await?;
+        Ok((connection, loaded, turn))
     }
 
     /// A connection with the conversation loaded, listened to, and configured for this turn.
@@ -108,6 +123,7 @@ impl Drive<'_> {
             self.workspace,
             self.config,
             connection.process().session(),
+            server.scratch.path(),
         )?;
         let store = SessionStore::new(&self.workspace.state);
         let resume = store.resume_for(self.turn).map_err(state_error)?;
@@ -211,19 +227,13 @@ impl Drive<'_> {
         }
     }
 
-    async fn drive(&self, connection: &Connection, stream: &mut ThreadStream) -> Driven {
+    async fn drive(
+        &self,
+        connection: &Connection,
+        stream: &mut ThreadStream,
+        turn: TurnId,
+    ) -> Driven {
         let thread = stream.id().clone();
-        let mut params = TurnStartParams::new(thread.clone(), self.input());
-        params.model = self.turn.model.model_id.clone();
-        let turn = match connection.client().turn_start(params).await {
-            Ok(turn) => turn,
-            Err(error) => {
-                return Driven {
-                    result: Err(open_error(error)),
-                    reusable: false,
-                };
-            }
-        };
         let mut mapper = Mapper::new(turn.clone());
         match self.listen(stream, &turn, &mut mapper).await {
             Ok(End::Turn(ended)) => {
@@ -258,6 +268,32 @@ impl Drive<'_> {
         }
     }
 
+    /// Starts the turn. A cancel meanwhile waits for Codex's word a little: without the turn's id nothing can be
+    /// interrupted, so without it everything of the session is killed.
+    async fn start(
+        &self,
+        connection: &Connection,
+        thread: &ThreadId,
+    ) -> Result<TurnId, Result<Outcome, AgentError>> {
+        let mut params = TurnStartParams::new(thread.clone(), self.input());
+        params.model = self.turn.model.model_id.clone();
+        let mut starting = pin!(connection.client().turn_start(params));
+        let started = tokio::select! {
+            started = &mut starting => Ok(started),
+            reason = self.cx.cancel.cancelled() => timeout(START_LIMIT, starting).await.map_err(|_| reason),
+        };
+        match started {
+            Ok(started) => started.map_err(|error| Err(open_error(error))),
+            Err(reason) => {
+                tracing::warn!(
+                    "codex did not start the turn in time to be interrupted; its session is killed"
+                );
+                let survivors = kill(connection).await;
+                Err(Ok(cancelled(reason, StopStep::Kill, survivors, None)))
+            }
+        }
+    }
+
     /// The prompt as Codex takes it.
     fn input(&self) -> Vec<UserInput> {
         let parts = self.turn.prompt.0.iter();
@@ -281,14 +317,17 @@ impl Drive<'_> {
     ) -> Result<End, AgentError> {
         let mut first_progress = Some(Instant::now() + self.config.deadlines.first_progress);
         let mut session_known = false;
+        // What Codex said last of why it gets nowhere. It goes on trying for ever if the provider can't be reached.
+        let mut trouble = None;
         loop {
             let event = tokio::select! {
                 biased;
                 reason = self.cx.cancel.cancelled() => return Ok(End::Cancel(reason)),
-                () = until(first_progress) => return Err(AgentError::Stalled {
-                    phase: Phase::FirstOutput,
-                    idle: self.config.deadlines.first_progress,
-                }),
+                () = until(first_progress) => {
+                    let silence = self.config.deadlines.first_progress;
+                    let stalled = AgentError::Stalled { phase: Phase::FirstOutput, idle: silence };
+                    return Ok(End::Hopeless(trouble.unwrap_or(stalled)));
+                }
                 event = stream.next() => event,
             };
             let notification = match event {
@@ -312,6 +351,7 @@ impl Drive<'_> {
                     if notice.will_retry && is_hopeless(&notice.error) {
                         return Ok(End::Hopeless(failed(&notice.error)));
                     }
+                    trouble = Some(failed(&notice.error));
                 }
                 // The user's message is in the rollout now: from here on the conversation can be resumed.
                 Notification::ItemCompleted(_) | Notification::ItemStarted(_) if !session_known => {
@@ -383,17 +423,7 @@ impl Drive<'_> {
             confirmed,
             "codex did not stop in time; its session is killed"
         );
-        let process = connection.process();
-        process.kill().await;
-        let gone = async {
-            while !supervisor::session_processes(process.session()).is_empty() {
-                // The kernel tells the guard, not us; all that is left is to look again.
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let _ = timeout(KILL_LIMIT, gone).await;
-        let left = supervisor::session_processes(process.session()).len();
-        (StopStep::Kill, u32::try_from(left).unwrap_or(u32::MAX))
+        (StopStep::Kill, kill(connection).await)
     }
 
     /// Ends what the turn's tools started and left behind. True when nothing is left.
@@ -455,6 +485,21 @@ impl Drive<'_> {
             }
         }
     }
+}
+
+/// Kills everything of the session, waits until it is gone, and counts what isn't.
+async fn kill(connection: &Connection) -> u32 {
+    let process = connection.process();
+    process.kill().await;
+    let gone = async {
+        while !supervisor::session_processes(process.session()).is_empty() {
+            // The kernel tells the guard, not us; all that is left is to look again.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let _ = timeout(KILL_LIMIT, gone).await;
+    let left = supervisor::session_processes(process.session()).len();
+    u32::try_from(left).unwrap_or(u32::MAX)
 }
 
 fn cancelled(

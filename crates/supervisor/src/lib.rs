@@ -33,7 +33,7 @@
 //!   process that dropped its environment *and* was orphaned can survive this one case.
 //! * [`ProcessHandle::sweep`] ends what tools started and leaves the CLI and its own servers alone.
 //! * The control socket isn't inherited by the CLI or anything below it.
-//! * A reader never holds more than its line limit, nor the stderr tail more than its own.
+//! * A reader never holds more than its line limit and one read, nor the stderr tail more than its own limit.
 //! * Killing is bounded (3 s); what can't be killed is named in the report.
 //!
 //! # Code map

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use agent_core::{
-    Agent, AgentError, AgentEvent, AgentKind, ApiFormat, Attempt, Bot, Cancel, CancelHandle,
-    EventSink, Identity, ModelConfig, Outcome, Prompt, Skills, SubtaskId, TaskId, Turn, TurnCx,
-    TurnKey, Variables, Workspace,
+    Agent, AgentError, AgentEvent, AgentKind, AgentOptions, ApiFormat, Attempt, Bot, Cancel,
+    CancelHandle, EventSink, Identity, ModelConfig, Outcome, Prompt, Skills, SubtaskId, TaskId,
+    Team, Turn, TurnCx, TurnKey, Variables, Workspace,
 };
 use codex_agent::{Access, CodexAgent, CodexConfig, HomePolicy};
 use secrecy::SecretString;
@@ -137,6 +137,8 @@ pub(crate) fn turn(prompt: &str, base_url: Option<String>) -> Turn {
             name: "bot".into(),
             ..Bot::default()
         }],
+        team: Team::default(),
+        options: AgentOptions::default(),
         mcp_servers: Vec::new(),
         identity: Identity::default(),
         git: None,

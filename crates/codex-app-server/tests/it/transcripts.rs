@@ -159,7 +159,7 @@ async fn replay(
                 codex.send(&answer).await;
             }
             Line::Received(message) => codex.send(&message.0).await,
-            Line::Sent(_) | Line::Note(_) => {}
+            Line::Sent(_) | Line::SentRaw(_) | Line::Stderr(_) | Line::Note(_) => {}
         }
     }
 }

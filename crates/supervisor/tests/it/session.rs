@@ -38,13 +38,13 @@ fn dropping_the_process_needs_no_runtime_that_runs() {
         .build()
         .unwrap();
     let scene = Scene::new();
-    let (child, pids) = runtime.block_on(async {
-        let child = scene.start(TREE).await;
-        let pids = scene.living(TREE_PIDS).await;
-        (child, pids)
+    // The CLI would exit by itself if its stdin were closed.
+    let (pids, _stdin, process) = runtime.block_on(async {
+        let (stdin, _, process) = scene.start(TREE).await.split();
+        (scene.living(TREE_PIDS).await, stdin, process)
     });
     // From here on no task is polled, nor dropped.
-    drop(child);
+    drop(process);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -305,6 +305,8 @@ async fn signals_do_not_end_the_guard_and_the_cli_does_not_inherit_that() {
         signal(guard, sent);
     }
     echo(&mut stdin, &mut lines).await;
+    let answer = process.handle().sweep(&[], Duration::ZERO).await;
+    assert!(answer.is_ok(), "the guard still answers: {answer:?}");
     assert_eq!(comm(guard), "wegent-guard");
     let status = fs::read_to_string(format!("/proc/{}/status", process.handle().pid())).unwrap();
     for field in ["SigBlk:", "SigIgn:"] {
