@@ -1,8 +1,16 @@
 //! A callback, as it arrived.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use serde_json::Value;
 
 use crate::clock;
+
+pub(crate) fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
 
 /// How a callback was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +36,8 @@ pub struct Callback {
     pub headers: Vec<(String, String)>,
     /// Its body; opaque here, the [oracle](crate::oracle) reads it.
     pub body: Value,
+    /// A hash of the body's bytes: equal for bodies that are equal to the byte.
+    pub digest: u64,
     /// The answer it got.
     pub answered: Answered,
     /// Whether it reached the front end. A callback that was refused or lost before did not.
@@ -43,10 +53,19 @@ impl Callback {
             started: now,
             arrived: now,
             headers: Vec::new(),
+            digest: digest(body.to_string().as_bytes()),
             body,
             answered: Answered::Status(200),
             shown: true,
         }
+    }
+
+    /// The first header line of that name (in lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.headers.iter();
+        lines
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// `event_type`; empty if there is none.

@@ -1,18 +1,28 @@
 //! The real CLIs, pinned and installed into a folder of the project.
+//!
+//! What is looked for are the native binaries in the packages of the platform: the launchers of the packages need
+//! Node, and Claude Code's is only put in place by a script that npm runs at the installation (ours runs none).
 
 use std::{
-    env, fs, io,
+    env, fmt, fs, io,
     path::{Path, PathBuf},
 };
+
+use serde::Deserialize;
 
 /// A CLI is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum NoCli {
     /// The folder of the pinned CLIs lacks it.
-    #[error("no codex binary under {}: run `make cli`", .0.display())]
-    NotInstalled(PathBuf),
+    #[error("no {cli} binary under {}: run `make cli`", .folder.display())]
+    NotInstalled {
+        /// Its name.
+        cli: String,
+        /// Where it should be.
+        folder: PathBuf,
+    },
     /// The machine's architecture has no package.
-    #[error("no codex package for architecture `{0}`")]
+    #[error("no package for architecture `{0}`")]
     Architecture(&'static str),
     /// The folder can't be read.
     #[error("{} can't be read", .path.display())]
@@ -25,6 +35,34 @@ pub enum NoCli {
     },
 }
 
+/// The versions of Claude Code that the tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClaudeVersion {
+    /// 2.1.197.
+    V2_1_197,
+    /// 2.1.329.
+    V2_1_329,
+}
+
+impl ClaudeVersion {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 2] = [Self::V2_1_197, Self::V2_1_329];
+
+    /// The version as the CLI and npm write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V2_1_197 => "2.1.197",
+            Self::V2_1_329 => "2.1.329",
+        }
+    }
+}
+
+impl fmt::Display for ClaudeVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The workspace's root folder.
 pub fn workspace_root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -33,25 +71,34 @@ pub fn workspace_root() -> PathBuf {
         .map_or_else(|| here.to_owned(), Path::to_owned)
 }
 
+fn modules() -> PathBuf {
+    workspace_root().join("tests/cli/node_modules")
+}
+
+/// The machine's architecture as npm's packages are named.
+fn architecture() -> Result<&'static str, NoCli> {
+    match env::consts::ARCH {
+        "x86_64" => Ok("x64"),
+        "aarch64" => Ok("arm64"),
+        other => Err(NoCli::Architecture(other)),
+    }
+}
+
 /// The pinned native codex binary: `tests/cli/node_modules/@openai/codex-linux-*/vendor/*/bin/codex`.
 ///
 /// # Errors
 /// If it is not installed.
 pub fn codex() -> Result<PathBuf, NoCli> {
-    let package = match env::consts::ARCH {
-        "x86_64" => "codex-linux-x64",
-        "aarch64" => "codex-linux-arm64",
-        other => return Err(NoCli::Architecture(other)),
-    };
-    let vendor = workspace_root()
-        .join("tests/cli/node_modules/@openai")
-        .join(package)
+    let vendor = modules()
+        .join(format!("@openai/codex-linux-{}", architecture()?))
         .join("vendor");
+    let missing = |folder| NoCli::NotInstalled {
+        cli: "codex".to_owned(),
+        folder,
+    };
     let entries = match fs::read_dir(&vendor) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(NoCli::NotInstalled(vendor));
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(vendor)),
         Err(source) => {
             return Err(NoCli::Read {
                 path: vendor,
@@ -62,7 +109,42 @@ pub fn codex() -> Result<PathBuf, NoCli> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path().join("bin/codex")))
         .find(|path| path.is_file())
-        .ok_or(NoCli::NotInstalled(vendor))
+        .ok_or_else(|| missing(vendor))
+}
+
+/// The pinned native Claude Code binary of a version.
+///
+/// npm puts the platform package of one version beside the others and that of the other into the folder of the
+/// package that needs it, so both places are looked at and the version is read from the package itself.
+///
+/// # Errors
+/// If it is not installed.
+pub fn claude(version: ClaudeVersion) -> Result<PathBuf, NoCli> {
+    let modules = modules();
+    let own = modules.join(format!("claude-code-{version}"));
+    let name = format!("@anthropic-ai/claude-code-linux-{}", architecture()?);
+    [own.join("node_modules"), modules]
+        .iter()
+        // The second name is the package's where the C library is musl.
+        .flat_map(|place| [place.join(&name), place.join(format!("{name}-musl"))])
+        .filter(|package| is_version(package, version))
+        .map(|package| package.join("claude"))
+        .find(|path| path.is_file())
+        .ok_or_else(|| NoCli::NotInstalled {
+            cli: format!("claude {version}"),
+            folder: own,
+        })
+}
+
+fn is_version(package: &Path, version: ClaudeVersion) -> bool {
+    #[derive(Deserialize)]
+    struct Manifest {
+        version: String,
+    }
+    fs::read(package.join("package.json"))
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Manifest>(&text).ok())
+        .is_some_and(|manifest| manifest.version == version.as_str())
 }
 
 /// The codex binary for the test named `test`. Without one the test is to return: what was skipped is printed.
@@ -70,11 +152,23 @@ pub fn codex() -> Result<PathBuf, NoCli> {
 /// # Panics
 /// If it is missing while `CI=true`: there, nothing may be skipped.
 pub fn require_codex(test: &str) -> Option<PathBuf> {
-    match codex() {
+    required(codex(), test, "codex")
+}
+
+/// The Claude Code binary for the test named `test`, as [`require_codex`] has it.
+///
+/// # Panics
+/// If it is missing while `CI=true`.
+pub fn require_claude(version: ClaudeVersion, test: &str) -> Option<PathBuf> {
+    required(claude(version), test, "claude")
+}
+
+fn required(found: Result<PathBuf, NoCli>, test: &str, cli: &str) -> Option<PathBuf> {
+    match found {
         Ok(path) => Some(path),
-        Err(error) if in_ci() => panic!("{test} needs the codex CLI: {error}"),
+        Err(error) if in_ci() => panic!("{test} needs the {cli} CLI: {error}"),
         Err(error) => {
-            eprintln!("SKIPPED: {test} needs the codex CLI; run `make cli` ({error})");
+            eprintln!("SKIPPED: {test} needs the {cli} CLI; run `make cli` ({error})");
             None
         }
     }

@@ -8,7 +8,7 @@
 //! | real | here |
 //! |---|---|
 //! | the model provider | [`model`]: scripted answers over the real wire format, for the real CLI |
-//! | the codex CLI | [`fake_codex`] and [`transcript`]: its protocol, spoken by a script or a recording |
+//! | the agents' CLIs | [`fake_codex`], [`fake_claude`] and [`transcript`]: their protocols, spoken by a script or a recording |
 //! | Wegent's manager and backend | [`backend`]: callbacks, heartbeats, dispatch, cancel, and faults on request |
 //! | the person at the web UI | [`oracle`]: what is on the screen after a callback log, and what was wrong with it |
 //!
@@ -24,12 +24,14 @@ pub mod backend;
 mod callback;
 pub mod cli;
 pub mod clock;
+pub mod fake_claude;
 pub mod fake_codex;
 pub mod http;
 pub mod model;
 pub mod oracle;
 pub mod procs;
 pub mod roles;
+mod stdout;
 pub mod transcript;
 
 pub use backend::Backend;

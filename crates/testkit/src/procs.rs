@@ -34,11 +34,11 @@ impl Proc {
 
     /// The value of a variable of its environment, as text.
     pub fn variable(&self, name: &str) -> Option<String> {
-        let value = self.environment.split(|byte| *byte == 0).find_map(|entry| {
-            let (key, value) = entry.split_at_checked(entry.iter().position(|byte| *byte == b'=')?)?;
+        self.environment.split(|byte| *byte == 0).find_map(|entry| {
+            let (key, value) =
+                entry.split_at_checked(entry.iter().position(|byte| *byte == b'=')?)?;
             (key == name.as_bytes()).then(|| String::from_utf8_lossy(&value[1..]).into_owned())
-        });
-        value
+        })
     }
 
     /// Whether it has ended and only waits to be collected.

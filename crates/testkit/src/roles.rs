@@ -1,8 +1,9 @@
 //! Test binaries that play other programs.
 //!
 //! A binary that links this crate looks, before its `main`, whether it was started to be something else: the guard
-//! of a child process (see `supervisor`), or the [fake codex](crate::fake_codex). So tests need neither to be built
-//! after another binary nor to find it.
+//! of a child process (see `supervisor`), the [fake codex](crate::fake_codex), the [fake claude](crate::fake_claude),
+//! or a [recording](crate::transcript::ClaudeReplay) of Claude Code. So tests need neither to be built after another
+//! binary nor to find it.
 //!
 //! The linker keeps this only if something of the crate is used; a test binary that uses nothing else calls
 //! [`init`].
@@ -15,12 +16,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::fake_codex::FakeCodex;
+use crate::{
+    cli::ClaudeVersion,
+    fake_claude::{FakeClaude, named_session},
+    fake_codex::FakeCodex,
+    stdout::Direct,
+    transcript::{self, ClaudeReplay},
+};
 
 /// The environment variable that names the role to play.
 pub const ROLE: &str = "TESTKIT_ROLE";
 
 const FAKE_CODEX: &str = "fake-codex";
+const FAKE_CLAUDE: &str = "fake-claude";
+/// Followed by the version and the recording's name, each after a colon.
+const REPLAYED_CLAUDE: &str = "replayed-claude";
 
 /// Does nothing, but makes the linker keep the roles.
 // Inlined, it would leave nothing for the linker to look for.
@@ -38,9 +48,44 @@ pub fn fake_codex() -> (PathBuf, Vec<(OsString, OsString)>) {
 /// # Errors
 /// If the file can't be written.
 pub fn install_fake_codex(folder: &Path) -> io::Result<PathBuf> {
-    let path = folder.join("codex");
-    let binary = own_binary().display().to_string().replace('\'', "'\\''");
-    let script = format!("#!/bin/sh\n{ROLE}={FAKE_CODEX} exec '{binary}' \"$@\"\n");
+    install(folder, "codex", FAKE_CODEX)
+}
+
+/// How to start the fake claude: this very binary, and what its environment needs beside `CLAUDE_CONFIG_DIR`.
+pub fn fake_claude() -> (PathBuf, Vec<(OsString, OsString)>) {
+    (own_binary(), vec![(ROLE.into(), FAKE_CLAUDE.into())])
+}
+
+/// Writes an executable `claude` into `folder` that is the fake claude.
+///
+/// # Errors
+/// If the file can't be written.
+pub fn install_fake_claude(folder: &Path) -> io::Result<PathBuf> {
+    install(folder, "claude", FAKE_CLAUDE)
+}
+
+/// Writes an executable `claude` into `folder` that repeats a recording of Claude Code, for the session that its
+/// arguments name if they name one.
+///
+/// # Errors
+/// If the file can't be written.
+pub fn install_replayed_claude(
+    folder: &Path,
+    version: ClaudeVersion,
+    name: &str,
+) -> io::Result<PathBuf> {
+    install(
+        folder,
+        "claude",
+        &format!("{REPLAYED_CLAUDE}:{version}:{name}"),
+    )
+}
+
+fn install(folder: &Path, name: &str, role: &str) -> io::Result<PathBuf> {
+    let path = folder.join(name);
+    let quoted = |text: &str| text.replace('\'', "'\\''");
+    let (binary, role) = (quoted(&own_binary().display().to_string()), quoted(role));
+    let script = format!("#!/bin/sh\n{ROLE}='{role}' exec '{binary}' \"$@\"\n");
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -64,18 +109,82 @@ pub fn run_fake_codex() -> u8 {
     .run(&arguments)
 }
 
+/// The fake claude as this process's environment, folder and arguments ask for it. Gives the exit code.
+pub fn run_fake_claude() -> u8 {
+    let home = || variable("HOME").map(|home| PathBuf::from(home).join(".claude"));
+    FakeClaude {
+        config: variable("CLAUDE_CONFIG_DIR")
+            .map(PathBuf::from)
+            .or_else(home),
+        folder: std::env::current_dir().unwrap_or_default(),
+        arguments: text_arguments(),
+    }
+    .run()
+}
+
+fn text_arguments() -> Vec<String> {
+    let arguments = std::env::args_os().skip(1);
+    arguments
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// A recording of Claude Code, given as `VERSION:NAME`, served over this process's pipes. Gives the exit code.
+fn run_replayed_claude(recording: &str) -> u8 {
+    match replay(recording) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("replayed claude: {error}");
+            70
+        }
+    }
+}
+
+fn replay(recording: &str) -> io::Result<u8> {
+    let (version, name) = recording.split_once(':').unwrap_or(("", recording));
+    let version = ClaudeVersion::ALL
+        .into_iter()
+        .find(|known| known.as_str() == version)
+        .ok_or_else(|| io::Error::other(format!("no recordings of version `{version}`")))?;
+    let recorded = transcript::load_claude(version, name).map_err(io::Error::other)?;
+    let arguments = text_arguments();
+    if arguments.iter().any(|argument| argument == "--version") {
+        println!("{version} (Claude Code)");
+        return Ok(0);
+    }
+    let mut served = ClaudeReplay::new(recorded);
+    if let Some(session) = named_session(&arguments) {
+        served = served.session(&session);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (stdin, stderr) = (tokio::io::stdin(), tokio::io::stderr());
+    let report = runtime.block_on(served.serve(stdin, Direct, stderr));
+    // Reading stdin blocks a thread that nobody can stop.
+    runtime.shutdown_background();
+    Ok(report?.exit.unwrap_or(0))
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a role is given by the environment, and read before any configuration"
 )]
-fn variable(name: &str) -> Option<OsString> {
+pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
 #[ctor::ctor]
 fn play_role() {
     supervisor::run_guard_if_asked();
-    if variable(ROLE).is_some_and(|role| role == FAKE_CODEX) {
-        std::process::exit(run_fake_codex().into());
-    }
+    let Some(role) = variable(ROLE).and_then(|role| role.into_string().ok()) else {
+        return;
+    };
+    let status = match role.split_once(':') {
+        None if role == FAKE_CODEX => run_fake_codex(),
+        None if role == FAKE_CLAUDE => run_fake_claude(),
+        Some((REPLAYED_CLAUDE, recording)) => run_replayed_claude(recording),
+        _ => return,
+    };
+    std::process::exit(status.into());
 }

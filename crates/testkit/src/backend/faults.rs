@@ -9,6 +9,8 @@ use crate::Callback;
 pub enum Fault {
     /// It is answered with this HTTP status and goes no further.
     Status(u16),
+    /// It is answered with this HTTP status and goes no further, and is to be sent again after so many seconds.
+    Busy(u16, u64),
     /// It is answered 200 although the backend rejected it, as the real manager does.
     Rejected,
     /// It is taken after this time.
@@ -17,6 +19,8 @@ pub enum Fault {
     Hang,
     /// The connection is reset before an answer, and it goes no further.
     Reset,
+    /// It reaches the front end, and the connection is reset before an answer.
+    Unanswered,
     /// It reaches the front end, and the connection is reset in the middle of the answer's body.
     LoseAnswer,
 }
@@ -30,6 +34,8 @@ pub enum On {
     Event(String),
     /// Those that end a turn.
     Terminal,
+    /// Those of one subtask.
+    Subtask(i64),
 }
 
 /// A fault, for which callbacks, and how often.
@@ -74,6 +80,7 @@ impl Rule {
             On::Any => true,
             On::Event(kind) => callback.event_type() == kind,
             On::Terminal => callback.is_terminal(),
+            On::Subtask(subtask) => callback.subtask() == Some(*subtask),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     state::{Heartbeat, State},
 };
 use crate::{
-    Answered, Callback, clock,
+    Answered, Callback, callback, clock,
     http::{Break, Link},
 };
 
@@ -58,6 +58,7 @@ async fn callback(
         arrived: clock::now_micros(),
         headers: headers.collect(),
         body: serde_json::from_slice(&raw).unwrap_or_default(),
+        digest: callback::digest(&raw),
         answered: Answered::Open,
         shown: false,
     });
@@ -79,6 +80,15 @@ async fn treat(state: &State, link: &Link, number: u64, fault: Option<Fault>) ->
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             answer(status, &json!({"detail": "refused on purpose"}))
         }
+        Some(Fault::Busy(status, seconds)) => {
+            state.answered(number, Answered::Status(status), false);
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            let mut answer = answer(status, &json!({"detail": "busy on purpose"}));
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
+            answer
+        }
         Some(Fault::Rejected) => {
             state.answered(number, Answered::Status(200), false);
             success()
@@ -86,6 +96,11 @@ async fn treat(state: &State, link: &Link, number: u64, fault: Option<Fault>) ->
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Reset) => {
             state.answered(number, Answered::Lost, false);
+            link.break_now(Break::Reset);
+            std::future::pending().await
+        }
+        Some(Fault::Unanswered) => {
+            state.answered(number, Answered::Lost, true);
             link.break_now(Break::Reset);
             std::future::pending().await
         }

@@ -5,7 +5,8 @@ use std::{io, process::ExitCode, time::Duration};
 use clap::Parser;
 use testkit::model::{ModelServer, Options, Script};
 
-/// Serves the OpenAI Responses API on loopback, from scripts.
+/// Serves OpenAI's Responses API and Anthropic's Messages API on loopback, from scripts. Prints the address for the
+/// former; without its `/v1` it is the latter's.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The port; 0 picks a free one.

@@ -67,7 +67,7 @@ fn one(text: &str) -> Directive {
     }
 }
 
-fn number(fields: &str, name: &str) -> Option<f64> {
+pub(crate) fn number(fields: &str, name: &str) -> Option<f64> {
     let value = fields
         .split_whitespace()
         .find_map(|field| field.strip_prefix(name)?.strip_prefix('='))?;

@@ -28,10 +28,9 @@
 //! Threads live in memory and, once they have had a turn, under `sessions` of the home folder, so that another
 //! process can resume them.
 
-mod directive;
+pub(crate) mod directive;
 mod session;
 mod shapes;
-mod stdout;
 mod store;
 mod turn;
 
@@ -95,7 +94,7 @@ impl FakeCodex {
                 return 1;
             }
         };
-        let end = runtime.block_on(self.serve(tokio::io::stdin(), stdout::Direct));
+        let end = runtime.block_on(self.serve(tokio::io::stdin(), crate::stdout::Direct));
         // Reading stdin blocks a thread that nobody can stop.
         runtime.shutdown_background();
         match end {

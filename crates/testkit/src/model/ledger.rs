@@ -10,7 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Said, Script};
+use super::{
+    Said, Script,
+    request::{Request, Wire},
+};
 
 /// How many requests are kept; the oldest go first.
 const KEPT: usize = 5000;
@@ -48,6 +51,8 @@ pub struct SeenRequest {
     /// The body; `null` if there was none. Opaque: the CLI's own.
     pub body: Value,
     pub(super) script: Option<Script>,
+    /// It was the CLI's own errand (a title, a summary), no part of a conversation.
+    pub side: bool,
     /// What the model said in answer to it.
     pub said: Vec<Said>,
     /// How the answer ended.
@@ -68,15 +73,22 @@ impl SeenRequest {
         self.header("authorization")?.strip_prefix("Bearer ")
     }
 
-    /// The thread that the request belongs to, as Codex tells the provider's cache.
+    /// The key that came as `x-api-key: …`, as Anthropic's keys do.
+    pub fn api_key(&self) -> Option<&str> {
+        self.header("x-api-key")
+    }
+
+    /// The thread or session that the request belongs to: Codex tells the provider's cache, Claude Code has a header.
     pub fn thread(&self) -> Option<&str> {
-        self.body.get("prompt_cache_key")?.as_str()
+        let thread = self.body.get("prompt_cache_key").and_then(Value::as_str);
+        thread.or_else(|| self.header("x-claude-code-session-id"))
     }
 
     /// Every text of the user in the request, without what the CLI puts in on its own.
     pub fn user_texts(&self) -> Vec<String> {
-        serde_json::from_value::<super::request::Request>(self.body.clone())
-            .map(|request| request.user_texts())
+        Wire::of_path(&self.path)
+            .and_then(|wire| Request::parse(wire, &self.body).ok())
+            .map(|request| request.user_texts)
             .unwrap_or_default()
     }
 }

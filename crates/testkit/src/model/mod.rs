@@ -1,4 +1,8 @@
-//! A scripted model: OpenAI's Responses API over HTTP and server-sent events, as far as Codex needs it.
+//! A scripted model over HTTP and server-sent events: OpenAI's Responses API as far as Codex needs it, and
+//! Anthropic's Messages API as far as Claude Code does.
+//!
+//! One server speaks both; the path of a request says which. The scripts are the same for both: what a script says is
+//! written once, and its form on the wire, the tools that it finds and the errors that it gives are the provider's.
 //!
 //! Which [`Script`] answers a request, first match wins:
 //!
@@ -6,6 +10,9 @@
 //!    is the script's argument);
 //! 2. the header `x-model-script: NAME`;
 //! 3. the server's default, [`Options::script`].
+//!
+//! A script in which something goes wrong does so every time; with `#cmd:times=N` only for the first N requests of the
+//! turn, and then it says that it has recovered.
 //!
 //! Scripts with a tool answer with the call while the last item of the request's input is not a tool's
 //! output, and with a final text once it is. The tool's name and the form of its arguments are taken from
@@ -24,8 +31,9 @@
 //! # }
 //! ```
 
-mod items;
+mod anthropic;
 mod ledger;
+mod openai;
 mod reply;
 mod request;
 mod routes;
@@ -103,9 +111,14 @@ impl ModelServer {
         Ok(Self { server, ledger })
     }
 
-    /// What a provider's `base_url` is to be: `http://127.0.0.1:PORT/v1`.
+    /// What an OpenAI provider's `base_url` is to be: `http://127.0.0.1:PORT/v1`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.server.address())
+    }
+
+    /// What `ANTHROPIC_BASE_URL` is to be: `http://127.0.0.1:PORT`.
+    pub fn anthropic_url(&self) -> String {
+        format!("http://{}", self.server.address())
     }
 
     /// Every request seen so far, in order of arrival. Header values are whole: don't print them.
@@ -113,7 +126,7 @@ impl ModelServer {
         self.ledger.requests()
     }
 
-    /// What the model said in all answers so far.
+    /// What the model said in all answers so far, the CLI's own errands left out.
     pub fn spoken(&self) -> Spoken {
         Spoken::in_requests(&self.requests())
     }

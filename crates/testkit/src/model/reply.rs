@@ -1,15 +1,18 @@
-//! The answer that a script writes: server-sent events in the order and form of the Responses API.
+//! The answer that a script writes: what it says, in the words of all providers.
+//!
+//! The form on the wire is the affair of [`openai`] and [`anthropic`].
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{
-    Options,
+    Options, Said, ToolCall, anthropic,
     ledger::{Ending, Ledger},
-    request::Request,
+    openai,
+    request::{Request, Wire},
 };
 use crate::http::Break;
 
@@ -17,13 +20,13 @@ use crate::http::Break;
 #[derive(Debug)]
 pub(super) enum Out {
     Chunk(Bytes),
-    Refuse(Refusal),
+    Whole(Whole),
     Break(Break),
 }
 
 /// An answer that is not a stream.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct Whole {
     pub(super) status: u16,
     pub(super) body: Value,
     pub(super) retry_after: Option<u32>,
@@ -33,11 +36,38 @@ pub(super) struct Refusal {
 #[derive(Debug)]
 pub(super) enum Stop {
     Gone,
-    Refused(Refusal),
+    Refused(Whole),
     Broken(Break),
 }
 
 pub(super) type Played = Result<(), Stop>;
+
+/// Token figures of an answer; the cached ones are part of the input, the reasoning is part of the output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Figures {
+    pub(super) input: u64,
+    pub(super) cached: u64,
+    pub(super) output: u64,
+    pub(super) reasoning: u64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            input: 100,
+            cached: 40,
+            output: 20,
+            reasoning: 8,
+        }
+    }
+}
+
+/// A message that has begun.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) id: String,
+    pub(super) phase: Option<String>,
+}
 
 /// What a script works with: the request, the options, and the stream to write to.
 pub(super) struct Reply {
@@ -48,10 +78,12 @@ pub(super) struct Reply {
     pub(super) attempt: u32,
     pub(super) number: u64,
     pub(super) ledger: Arc<Ledger>,
-    out: mpsc::Sender<Out>,
-    sequence: u64,
-    pub(super) index: usize,
+    pub(super) figures: Figures,
+    /// How many events have been written.
+    pub(super) events: u64,
+    /// The output items or content blocks that are finished.
     pub(super) items: Vec<Value>,
+    out: mpsc::Sender<Out>,
     split: bool,
     ended: bool,
 }
@@ -71,13 +103,17 @@ impl Reply {
             attempt,
             number,
             ledger,
-            out,
-            sequence: 0,
-            index: 0,
+            figures: Figures::default(),
+            events: 0,
             items: Vec::new(),
+            out,
             split: false,
             ended: false,
         }
+    }
+
+    pub(super) fn wire(&self) -> Wire {
+        self.request.wire
     }
 
     /// Tells the connection and the ledger how the script ended.
@@ -86,7 +122,7 @@ impl Reply {
             Ok(()) => (Ending::Finished, None),
             Err(Stop::Gone) => (Ending::ClientGone, None),
             Err(Stop::Refused(refusal)) => {
-                (Ending::Refused(refusal.status), Some(Out::Refuse(refusal)))
+                (Ending::Refused(refusal.status), Some(Out::Whole(refusal)))
             }
             Err(Stop::Broken(how)) => (Ending::Broken, Some(Out::Break(how))),
         };
@@ -129,61 +165,185 @@ impl Reply {
         let mut rest = data;
         while !rest.is_empty() {
             let piece = rest.split_to(size.min(rest.len()));
-            self.out
-                .send(Out::Chunk(piece))
-                .await
-                .map_err(|_| Stop::Gone)?;
+            self.send(Out::Chunk(piece)).await?;
         }
         Ok(())
     }
 
-    /// Writes one event; `fields` must be an object.
-    pub(super) async fn event(&mut self, kind: &str, mut fields: Value) -> Played {
-        fields["type"] = json!(kind);
-        fields["sequence_number"] = json!(self.sequence);
-        self.sequence += 1;
-        self.raw(format!("event: {kind}\ndata: {fields}\n\n")).await
+    /// Answers with one object in place of a stream.
+    pub(super) async fn whole(&mut self, body: Value) -> Played {
+        let retry_after = None;
+        self.send(Out::Whole(Whole {
+            status: 200,
+            body,
+            retry_after,
+        }))
+        .await
     }
 
-    /// The `response` object in one of its states.
-    pub(super) fn response(&self, status: &str) -> Value {
-        let output = if status == "completed" {
-            self.items.as_slice()
-        } else {
-            &[]
-        };
-        json!({
-            "id": format!("resp_model_{:04}", self.number), "object": "response", "created_at": 1_700_000_000,
-            "status": status, "model": self.request.model, "output": output,
-            "error": null, "incomplete_details": null, "usage": null,
-        })
+    async fn send(&mut self, out: Out) -> Played {
+        self.out.send(out).await.map_err(|_| Stop::Gone)
     }
 
-    pub(super) async fn created(&mut self) -> Played {
-        let response = self.response("in_progress");
-        self.event("response.created", json!({"response": response.clone()}))
-            .await?;
-        self.event("response.in_progress", json!({"response": response}))
-            .await
+    /// The id of the next item of a kind.
+    pub(super) fn item_id(&self, kind: &str) -> String {
+        format!("{kind}_model_{:04}_{}", self.number, self.items.len())
     }
 
-    /// The end, with token figures `(input, cached, output, reasoning)`.
-    pub(super) async fn completed_with(
-        &mut self,
-        (input, cached, output, reasoning): (u64, u64, u64, u64),
-    ) -> Played {
-        let mut response = self.response("completed");
-        response["usage"] = json!({
-            "input_tokens": input, "input_tokens_details": {"cached_tokens": cached},
-            "output_tokens": output, "output_tokens_details": {"reasoning_tokens": reasoning},
-            "total_tokens": input + output,
+    fn said(&self, said: Said) {
+        self.ledger
+            .update(self.number, |request| request.said.push(said));
+    }
+
+    fn said_more(&self, delta: &str, done: bool) {
+        self.ledger.update(self.number, |request| {
+            if let Some(Said::Text { text, complete, .. }) = request.said.last_mut() {
+                text.push_str(delta);
+                *complete = done;
+            }
         });
-        self.event("response.completed", json!({"response": response}))
+    }
+
+    /// The head of the answer.
+    pub(super) async fn created(&mut self) -> Played {
+        match self.wire() {
+            Wire::OpenAi => openai::created(self).await,
+            Wire::Anthropic => anthropic::created(self).await,
+        }
+    }
+
+    /// The end of an answer that ended well.
+    pub(super) async fn completed(&mut self) -> Played {
+        let figures = self.figures;
+        match self.wire() {
+            Wire::OpenAi => openai::completed(self, figures).await,
+            Wire::Anthropic => anthropic::completed(self, figures, None).await,
+        }
+    }
+
+    /// Begins a message and sends its deltas, but not its end. Gives the text too.
+    pub(super) async fn begin_text(
+        &mut self,
+        deltas: impl IntoIterator<Item = String>,
+        delay: Duration,
+        phase: Option<&str>,
+    ) -> Result<(Open, String), Stop> {
+        let open = Open {
+            id: self.item_id("msg"),
+            phase: phase.map(str::to_owned),
+        };
+        self.said(Said::Text {
+            id: open.id.clone(),
+            phase: open.phase.clone(),
+            text: String::new(),
+            complete: false,
+        });
+        match self.wire() {
+            Wire::OpenAi => openai::open_text(self, &open).await?,
+            Wire::Anthropic => anthropic::open_text(self).await?,
+        }
+        let mut text = String::new();
+        for delta in deltas {
+            match self.wire() {
+                Wire::OpenAi => openai::text_delta(self, &open, &delta).await?,
+                Wire::Anthropic => anthropic::text_delta(self, &delta).await?,
+            }
+            self.said_more(&delta, false);
+            text.push_str(&delta);
+            self.pause(delay).await;
+        }
+        Ok((open, text))
+    }
+
+    /// A whole message.
+    pub(super) async fn text(
+        &mut self,
+        deltas: impl IntoIterator<Item = String>,
+        delay: Duration,
+        phase: Option<&str>,
+    ) -> Played {
+        let (open, text) = self.begin_text(deltas, delay, phase).await?;
+        match self.wire() {
+            Wire::OpenAi => openai::close_text(self, &open, &text).await?,
+            Wire::Anthropic => anthropic::close_text(self, &text).await?,
+        }
+        self.said_more("", true);
+        Ok(())
+    }
+
+    /// A message of `text`, word by word.
+    pub(super) async fn say(&mut self, text: &str, phase: Option<&str>) -> Played {
+        self.text(words(text), self.options.delta_delay, phase)
             .await
     }
 
-    pub(super) async fn completed(&mut self) -> Played {
-        self.completed_with((100, 40, 20, 8)).await
+    /// What the model thinks, in several parts.
+    pub(super) async fn reasoning(&mut self, parts: &[&str]) -> Played {
+        let id = self.item_id("rs");
+        match self.wire() {
+            Wire::OpenAi => openai::reasoning(self, &id, parts).await?,
+            Wire::Anthropic => {
+                for part in parts {
+                    anthropic::thinking(self, part).await?;
+                }
+            }
+        }
+        self.said(Said::Reasoning {
+            parts: parts.iter().map(|&part| part.to_owned()).collect(),
+        });
+        Ok(())
+    }
+
+    /// A call of a tool that takes JSON.
+    pub(super) async fn call(
+        &mut self,
+        name: &str,
+        namespace: Option<String>,
+        arguments: &Value,
+    ) -> Played {
+        self.call_raw(name, namespace, &arguments.to_string()).await
+    }
+
+    /// A call whose arguments need not be JSON.
+    pub(super) async fn call_raw(
+        &mut self,
+        name: &str,
+        namespace: Option<String>,
+        arguments: &str,
+    ) -> Played {
+        let call = self.said_call(name, namespace.clone(), arguments);
+        let tool = (name, namespace.as_deref());
+        match self.wire() {
+            Wire::OpenAi => openai::call(self, &call, tool, arguments).await,
+            Wire::Anthropic => anthropic::call(self, &call, name, arguments).await,
+        }
+    }
+
+    /// A call of a tool that takes free text; only OpenAI's tools do.
+    pub(super) async fn call_freeform(&mut self, name: &str, input: &str) -> Played {
+        let call = self.said_call(name, None, input);
+        openai::call_freeform(self, &call, name, input).await
+    }
+
+    /// Notes a call and names it.
+    pub(super) fn said_call(
+        &self,
+        name: &str,
+        namespace: Option<String>,
+        arguments: &str,
+    ) -> String {
+        let call = self.item_id(match self.wire() {
+            Wire::OpenAi => "call",
+            Wire::Anthropic => "toolu",
+        });
+        let (name, arguments) = (name.to_owned(), arguments.to_owned());
+        self.said(Said::Tool(ToolCall {
+            call: call.clone(),
+            name,
+            namespace,
+            arguments,
+        }));
+        call
     }
 }
 
@@ -193,5 +353,43 @@ impl Drop for Reply {
             self.ledger
                 .update(self.number, |request| request.ending = Ending::ClientGone);
         }
+    }
+}
+
+/// The text cut after each stretch of white space.
+pub(super) fn words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut in_space = false;
+    for character in text.chars() {
+        if in_space && !character.is_whitespace() {
+            words.push(String::new());
+        }
+        in_space = character.is_whitespace();
+        words
+            .last_mut()
+            .expect("there is always a word")
+            .push(character);
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The text cut into pieces, as arguments are streamed.
+pub(super) fn pieces(text: &str) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    characters
+        .chunks(24)
+        .map(|piece| piece.iter().collect())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_keep_every_character() {
+        assert_eq!(words(" a  b\n\nc "), [" ", "a  ", "b\n\n", "c "]);
+        assert!(words("").is_empty());
     }
 }

@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{
-    Options, Script,
+    Options, Script, anthropic,
     ledger::{Ending, Ledger, SeenRequest},
-    reply::{Out, Refusal, Reply},
-    request::Request,
+    reply::{Out, Reply, Whole},
+    request::{Request, Wire},
     scripts,
 };
 use crate::{clock, http::Link};
@@ -59,17 +59,20 @@ async fn answer(
     let parsed = decode(&headers, &body);
     let mut seen = seen(&method, path, &headers, parsed.as_ref().ok());
     let served = match (&method, parsed) {
-        (&Method::GET, _) if path.ends_with("/models") => Ok(json!({
-            "object": "list", "data": [{"id": "mock-model", "object": "model", "owned_by": "testkit"}],
-        })),
+        (&Method::GET, _) if path.ends_with("/models") => Ok(models(&headers)),
+        (&Method::GET | &Method::HEAD, _) if path == "/" => Ok(json!({})),
         (&Method::POST, Ok(_)) if path.ends_with("/responses/compact") => Ok(json!({"output": [{
             "type": "message", "role": "user",
             "content": [{"type": "input_text", "text": "a compacted summary"}],
         }]})),
-        (&Method::POST, Ok(body)) if path.ends_with("/responses") => {
-            return respond(shared, link, seen, &headers, body).await;
+        (&Method::POST, Ok(_)) if path.ends_with("/messages/count_tokens") => {
+            Ok(json!({"input_tokens": (body.len() / 4).max(1)}))
         }
         (&Method::POST, Err(message)) => Err((400, message)),
+        (&Method::POST, Ok(body)) => match Wire::of_path(path) {
+            Some(wire) => return respond(shared, link, seen, (wire, &headers), &body).await,
+            None => Err((404, format!("no such path: {path}"))),
+        },
         _ => Err((404, format!("no such path: {path}"))),
     };
     let (status, body) = match served {
@@ -83,6 +86,18 @@ async fn answer(
     };
     shared.ledger.note(seen);
     json_answer(status, &body)
+}
+
+/// The list of models, in the form of the provider whose client asks.
+fn models(headers: &HeaderMap) -> Value {
+    if headers.contains_key("anthropic-version") {
+        let model = json!({
+            "type": "model", "id": "mock-model", "display_name": "Scripted", "created_at": "2026-01-01T00:00:00Z",
+        });
+        json!({"data": [model], "has_more": false})
+    } else {
+        json!({"object": "list", "data": [{"id": "mock-model", "object": "model", "owned_by": "testkit"}]})
+    }
 }
 
 /// Steers the server from outside of its process. Keys stay inside.
@@ -133,6 +148,7 @@ fn seen(method: &Method, path: &str, headers: &HeaderMap, body: Option<&Value>) 
             .collect(),
         body: body.cloned().unwrap_or_default(),
         script: None,
+        side: false,
         said: Vec::new(),
         ending: Ending::Open,
     }
@@ -142,23 +158,24 @@ async fn respond(
     shared: Shared,
     link: Link,
     mut seen: SeenRequest,
-    headers: &HeaderMap,
-    body: Value,
+    (wire, headers): (Wire, &HeaderMap),
+    body: &Value,
 ) -> Response {
-    let chosen = serde_json::from_value::<Request>(body)
+    let chosen = Request::parse(wire, body)
         .map_err(|error| error.to_string())
-        .and_then(|request| choose(&shared, headers, &request).map(|script| (request, script)));
+        .and_then(|request| choose(&shared, headers, request));
     let (request, script) = match chosen {
         Ok(chosen) => chosen,
         Err(message) => {
             seen.ending = Ending::Refused(400);
             shared.ledger.note(seen);
-            return json_answer(400, &json!({"error": {"message": message}}));
+            return json_answer(400, &error_body(wire, &message));
         }
     };
     seen.script = Some(script);
+    seen.side = request.side;
     let number = shared.ledger.note(seen);
-    let command = marker(&request.last_user_text(), "#cmd:", |_| true)
+    let command = marker(request.last_user_text(), "#cmd:", |_| true)
         .or_else(|| shared.options.command.clone());
     let attempt = shared.ledger.count(script, request.turn_key());
     let (sender, out) = mpsc::channel(AHEAD);
@@ -180,25 +197,46 @@ async fn respond(
         link,
     };
     match std::future::poll_fn(|cx| performance.poll_next(cx)).await {
-        Some(Out::Refuse(refusal)) => refused(&refusal),
+        Some(Out::Whole(whole)) => whole_answer(&whole),
         first => streamed(&shared.options, performance, first),
     }
 }
 
-fn choose(shared: &Shared, headers: &HeaderMap, request: &Request) -> Result<Script, String> {
-    let marked = marker(&request.last_user_text(), "#script:", |c| {
+fn error_body(wire: Wire, message: &str) -> Value {
+    match wire {
+        Wire::OpenAi => json!({"error": {"message": message}}),
+        Wire::Anthropic => anthropic::error_body("invalid_request_error", message),
+    }
+}
+
+/// The script for a request. The CLI's own errands get a short text, unless they name a script or the server is set
+/// to refuse everything.
+fn choose(
+    shared: &Shared,
+    headers: &HeaderMap,
+    mut request: Request,
+) -> Result<(Request, Script), String> {
+    let marked = marker(request.last_user_text(), "#script:", |c| {
         c.is_ascii_alphanumeric() || c == '_'
     });
     let header = headers
         .get("x-model-script")
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
-    match marked.or(header) {
+    let named = marked.or(header);
+    request.side &= named.is_none();
+    let script = match named {
         Some(name) => name
             .parse()
-            .map_err(|error: super::UnknownScript| error.to_string()),
-        None => Ok(shared.ledger.script()),
-    }
+            .map_err(|error: super::UnknownScript| error.to_string())?,
+        None => shared.ledger.script(),
+    };
+    let script = if request.side && !script.refuses() {
+        Script::Text
+    } else {
+        script
+    };
+    Ok((request, script))
 }
 
 /// What follows `mark` on its line, as far as `allowed`.
@@ -244,8 +282,8 @@ impl Performance {
                 self.link.break_after_flush(how);
                 Poll::Pending
             }
-            // A stream that has begun can't be refused any more.
-            Some(Out::Refuse(_)) | None => Poll::Ready(None),
+            // A stream that has begun can't become another answer.
+            Some(Out::Whole(_)) | None => Poll::Ready(None),
         }
     }
 }
@@ -253,7 +291,8 @@ impl Performance {
 fn streamed(options: &Options, performance: Performance, first: Option<Out>) -> Response {
     let mut response = Response::builder()
         .header(header::CONTENT_TYPE, "text/event-stream")
-        .header("x-request-id", "req_model");
+        .header("x-request-id", "req_model")
+        .header("request-id", "req_model");
     for (name, value) in &options.headers {
         response = response.header(name, value);
     }
@@ -273,7 +312,7 @@ fn chunks(
             performance.link.break_after_flush(how);
             None
         }
-        Some(Out::Refuse(_)) | None => None,
+        Some(Out::Whole(_)) | None => None,
     };
     stream::poll_fn(move |cx| match first.take() {
         Some(chunk) => Poll::Ready(Some(Ok(chunk))),
@@ -281,9 +320,9 @@ fn chunks(
     })
 }
 
-fn refused(refusal: &Refusal) -> Response {
-    let mut response = json_answer(refusal.status, &refusal.body);
-    if let Some(seconds) = refusal.retry_after {
+fn whole_answer(whole: &Whole) -> Response {
+    let mut response = json_answer(whole.status, &whole.body);
+    if let Some(seconds) = whole.retry_after {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, seconds.into());

@@ -48,11 +48,12 @@ pub struct ToolCall {
 pub struct Spoken(pub Vec<Said>);
 
 impl Spoken {
-    /// What was said in answer to `requests`.
+    /// What was said in answer to `requests`, the CLI's own errands left out.
     pub fn in_requests<'a>(requests: impl IntoIterator<Item = &'a SeenRequest>) -> Self {
         Self(
             requests
                 .into_iter()
+                .filter(|request| !request.side)
                 .flat_map(|request| request.said.iter().cloned())
                 .collect(),
         )

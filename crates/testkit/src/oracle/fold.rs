@@ -31,9 +31,35 @@ pub(super) struct Fold {
     attempts: u32,
     problems: Vec<Problem>,
     repeats: u32,
-    last: Option<(Value, bool)>,
+    last: Option<Last>,
     /// Some callback was not acknowledged, so text may rightly come twice.
     lost: bool,
+}
+
+/// The callback before, as far as a repeat is known by it.
+#[derive(Debug)]
+struct Last {
+    body: Value,
+    key: Option<String>,
+    acknowledged: bool,
+}
+
+impl Last {
+    fn of(callback: &Callback) -> Self {
+        Self {
+            body: callback.body.clone(),
+            key: callback.header("idempotency-key").map(str::to_owned),
+            acknowledged: callback.acknowledged(),
+        }
+    }
+
+    /// Whether `callback` is this one again: because it had not been acknowledged, or because its sender, killed just
+    /// then, could not take note of that. The key, which is what it is for, tells that from the same words said twice.
+    fn again(&self, callback: &Callback) -> bool {
+        let same_key =
+            self.key.is_some() && self.key.as_deref() == callback.header("idempotency-key");
+        self.body == callback.body && (same_key || !self.acknowledged)
+    }
 }
 
 impl Fold {
@@ -42,11 +68,8 @@ impl Fold {
             self.lost = true;
             return;
         }
-        let again = self
-            .last
-            .as_ref()
-            .is_some_and(|(body, acknowledged)| !acknowledged && *body == callback.body);
-        self.last = Some((callback.body.clone(), callback.acknowledged()));
+        let again = self.last.as_ref().is_some_and(|last| last.again(callback));
+        self.last = Some(Last::of(callback));
         self.lost |= !callback.acknowledged();
         let kind = callback.event_type().to_owned();
         if again {

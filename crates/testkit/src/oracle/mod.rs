@@ -57,7 +57,7 @@ pub struct View {
     pub blocks: Vec<Block>,
     /// How the turn ended.
     pub terminal: Option<Terminal>,
-    /// Callbacks sent again because their first sending was not acknowledged.
+    /// Callbacks sent again: their first sending was not acknowledged, or their sender died before it could know.
     pub repeats: u32,
     /// Everything that a well-behaved executor does not do, in all attempts.
     pub problems: Vec<Problem>,

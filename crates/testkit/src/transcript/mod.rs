@@ -1,23 +1,38 @@
-//! Recorded conversations between `codex app-server` and a client, and a server that repeats its part.
+//! Recorded conversations of the real CLIs, and servers that repeat a CLI's part.
 //!
-//! The recordings lie in `transcripts/codex` of this crate; their README says how they were made.
+//! The recordings lie in `transcripts/codex` (`codex app-server` and a client) and `transcripts/claude-code/VERSION`
+//! (`claude` and its host) of this crate; the READMEs there say how they were made.
 //!
 //! ```
 //! use testkit::transcript;
 //! let text = transcript::load("text").unwrap();
 //! let methods: Vec<&str> = text.sent().filter_map(|message| message.method()).collect();
 //! assert_eq!(methods, ["initialize", "initialized", "thread/start", "turn/start"]);
+//!
+//! use testkit::cli::ClaudeVersion;
+//! let text = transcript::load_claude(ClaudeVersion::V2_1_329, "text").unwrap();
+//! let kinds: Vec<String> = text.sent().map(|message| message.kind()).collect();
+//! assert_eq!(kinds, ["control_request/initialize", "user", "user"]);
 //! ```
 
+mod claude_replay;
 mod replay;
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
+pub use claude_replay::{ClaudeReplay, ClaudeReplayReport};
 pub use replay::{AtEnd, Replay, ReplayReport};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A message of the app-server's dialect of JSON-RPC, as it was on the wire.
+use crate::cli::ClaudeVersion;
+
+/// A message as it was on the wire: of the app-server's dialect of JSON-RPC, or of Claude Code's stream-json.
+///
+/// `method`, `id`, `is_request` and `is_answer` are about the former, `kind` is about the latter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message(pub Value);
 
@@ -41,6 +56,22 @@ impl Message {
     pub fn is_answer(&self) -> bool {
         self.method().is_none() && self.id().is_some()
     }
+
+    /// What kind of Claude Code message it is: its type, and after a slash what the type says further, as in
+    /// `control_request/initialize`, `system/init`, `stream_event/content_block_delta`, `result/success`.
+    pub fn kind(&self) -> String {
+        let kind = self.0["type"].as_str().unwrap_or("?");
+        let further = match kind {
+            "control_request" => &self.0["request"]["subtype"],
+            "control_response" => &self.0["response"]["subtype"],
+            "stream_event" => &self.0["event"]["type"],
+            _ => &self.0["subtype"],
+        };
+        match further.as_str() {
+            Some(further) => format!("{kind}/{further}"),
+            None => kind.to_owned(),
+        }
+    }
 }
 
 /// A line of a transcript.
@@ -48,8 +79,12 @@ impl Message {
 pub enum Line {
     /// The client said this.
     Sent(Message),
+    /// The client sent this line, which is no message.
+    SentRaw(String),
     /// The server said this.
     Received(Message),
+    /// The server wrote this line to its standard error.
+    Stderr(String),
     /// A remark of the recording.
     Note(String),
 }
@@ -89,15 +124,35 @@ pub enum LoadError {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/transcripts/codex"))
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/transcripts"))
 }
 
-/// The names of all transcripts, sorted.
+fn codex_folder() -> PathBuf {
+    folder().join("codex")
+}
+
+fn claude_folder(version: ClaudeVersion) -> PathBuf {
+    folder().join("claude-code").join(version.as_str())
+}
+
+/// The names of all transcripts of codex, sorted.
 ///
 /// # Panics
 /// If the folder of the transcripts is not there, which is part of this crate's sources.
 pub fn names() -> Vec<String> {
-    let entries = fs::read_dir(folder()).expect("the transcripts are part of the sources");
+    names_in(&codex_folder())
+}
+
+/// The names of all transcripts of that version of Claude Code, sorted. All versions have the same.
+///
+/// # Panics
+/// As [`names`].
+pub fn claude_names(version: ClaudeVersion) -> Vec<String> {
+    names_in(&claude_folder(version))
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("the transcripts are part of the sources");
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(".jsonl").map(str::to_owned))
@@ -106,16 +161,27 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// Loads a transcript by its name.
+/// Loads a transcript of codex by its name.
 ///
 /// # Errors
 /// If there is none of that name, or it is damaged.
 pub fn load(name: &str) -> Result<Transcript, LoadError> {
-    let text = fs::read_to_string(folder().join(format!("{name}.jsonl"))).map_err(|source| {
-        LoadError::Read {
-            name: name.to_owned(),
-            source,
-        }
+    load_from(&codex_folder(), name)
+}
+
+/// Loads a transcript of that version of Claude Code by its name.
+///
+/// # Errors
+/// If there is none of that name, or it is damaged.
+pub fn load_claude(version: ClaudeVersion, name: &str) -> Result<Transcript, LoadError> {
+    load_from(&claude_folder(version), name)
+}
+
+fn load_from(folder: &Path, name: &str) -> Result<Transcript, LoadError> {
+    let path = folder.join(format!("{name}.jsonl"));
+    let text = fs::read_to_string(path).map_err(|source| LoadError::Read {
+        name: name.to_owned(),
+        source,
     })?;
     Transcript::parse(name, &text)
 }
@@ -132,6 +198,8 @@ enum Direction {
     Sent,
     #[serde(rename = "<")]
     Received,
+    #[serde(rename = "!")]
+    Stderr,
     #[serde(rename = "#")]
     Note,
 }
@@ -148,10 +216,13 @@ impl Transcript {
                 line: index + 1,
                 source,
             })?;
+            let text = |msg: Value| msg.as_str().unwrap_or_default().to_owned();
             Ok(match record.dir {
+                Direction::Sent if record.msg.is_string() => Line::SentRaw(text(record.msg)),
                 Direction::Sent => Line::Sent(Message(record.msg)),
                 Direction::Received => Line::Received(Message(record.msg)),
-                Direction::Note => Line::Note(record.msg.as_str().unwrap_or_default().to_owned()),
+                Direction::Stderr => Line::Stderr(text(record.msg)),
+                Direction::Note => Line::Note(text(record.msg)),
             })
         };
         // Not `str::lines`: a carriage return belongs to the message.
@@ -182,6 +253,20 @@ impl Transcript {
         })
     }
 
+    /// The notes.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Note(note) => Some(note.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The status that the process ended with, if the transcript says so; killed by a signal, 128 and its number,
+    /// as a shell has it.
+    pub fn exit_status(&self) -> Option<u8> {
+        self.notes().find_map(exit_status)
+    }
+
     /// One transcript per process: a recording in which the server was killed and another one started has two.
     pub fn parts(&self) -> Vec<Self> {
         let lines = self
@@ -194,6 +279,11 @@ impl Transcript {
             })
             .collect()
     }
+}
+
+fn exit_status(note: &str) -> Option<u8> {
+    let status: i16 = note.strip_prefix("exit status ")?.parse().ok()?;
+    u8::try_from(if status < 0 { 128 - status } else { status }).ok()
 }
 
 #[cfg(test)]
@@ -221,5 +311,74 @@ mod tests {
     #[test]
     fn a_missing_transcript_is_an_error() {
         assert!(matches!(load("no such thing"), Err(LoadError::Read { .. })));
+    }
+
+    #[test]
+    fn every_transcript_of_claude_code_can_be_read_and_both_versions_have_the_same_ones() {
+        let [old, new] = ClaudeVersion::ALL.map(claude_names);
+        assert_eq!(old, new);
+        assert!(old.len() > 60, "{old:?}");
+        for version in ClaudeVersion::ALL {
+            for name in claude_names(version) {
+                let transcript = load_claude(version, &name).unwrap();
+                let mut notes = transcript.notes();
+                assert!(notes.next().is_some_and(|note| !note.is_empty()), "{name}");
+                assert!(
+                    notes.next().unwrap().starts_with("arguments: "),
+                    "{version} {name}"
+                );
+                // This recording ends before its process.
+                assert_eq!(
+                    transcript.exit_status().is_none(),
+                    name == "huge-5mb",
+                    "{version} {name}"
+                );
+            }
+        }
+    }
+
+    /// Without this, no rule about void text could be tested with the recordings.
+    #[test]
+    fn the_deltas_of_every_finished_text_of_claude_code_add_up_to_it() {
+        for version in ClaudeVersion::ALL {
+            for name in claude_names(version) {
+                let (mut message, mut deltas) = (Value::Null, String::new());
+                for line in load_claude(version, &name).unwrap().received() {
+                    match line.kind().as_str() {
+                        "stream_event/message_start" => {
+                            message = line.0["event"]["message"]["id"].clone();
+                        }
+                        "stream_event/content_block_start" => deltas.clear(),
+                        "stream_event/content_block_delta" => {
+                            deltas += line.0["event"]["delta"]["text"]
+                                .as_str()
+                                .unwrap_or_default();
+                        }
+                        "assistant" if line.0["message"]["id"] == message => {
+                            if let Some(text) = line.0["message"]["content"][0]["text"].as_str() {
+                                assert_eq!(deltas, text, "{version} {name}");
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_recording_of_claude_code_holds_what_was_no_message() {
+        let recorded = load_claude(ClaudeVersion::V2_1_197, "malformed-not-json").unwrap();
+        let sent = Line::SentRaw("this is not json".to_owned());
+        assert!(recorded.lines.contains(&sent));
+        assert!(
+            recorded
+                .lines
+                .iter()
+                .any(|line| matches!(line, Line::Stderr(text) if text.contains("not json")))
+        );
+        assert_eq!(recorded.exit_status(), Some(1));
+        let killed = load_claude(ClaudeVersion::V2_1_329, "kill9-mid-stream").unwrap();
+        assert_eq!(killed.exit_status(), Some(137));
     }
 }

@@ -117,7 +117,7 @@ impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Serving<R, W> {
     async fn play(&mut self, lines: &[Line], at_end: AtEnd) -> io::Result<()> {
         for line in lines {
             match line {
-                Line::Note(_) => {}
+                Line::Note(_) | Line::SentRaw(_) | Line::Stderr(_) => {}
                 Line::Sent(expected) => {
                     if !self.await_client(expected).await? {
                         return Ok(());

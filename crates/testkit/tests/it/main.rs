@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod backend;
+mod fake_claude;
+mod fake_claude_process;
 mod fake_codex;
 mod model;
+mod model_anthropic;
+mod real_claude;
 mod real_codex;

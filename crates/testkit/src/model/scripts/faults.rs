@@ -2,57 +2,127 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::talk;
 use crate::{
     http::Break,
     model::{
-        Script,
-        items::words,
-        reply::{Played, Refusal, Reply, Stop},
+        Script, anthropic, openai,
+        reply::{Played, Reply, Stop, words},
+        request::Wire,
     },
 };
 
 /// Long enough for a client to take deltas in one by one before the connection goes.
 const BETWEEN: Duration = Duration::from_millis(20);
 
+/// Whether `#cmd:times=N` says that the fault has happened often enough.
+pub(super) fn is_over(script: Script, reply: &Reply) -> bool {
+    let in_the_answer = matches!(
+        script,
+        Script::Failed
+            | Script::ContextFull
+            | Script::Incomplete
+            | Script::Refusal
+            | Script::Truncated
+            | Script::Disconnect
+            | Script::Reset
+    );
+    let times = reply
+        .command
+        .as_deref()
+        .and_then(|command| command.strip_prefix("times="))
+        .and_then(|times| times.parse::<u32>().ok());
+    (in_the_answer || script.refuses()) && times.is_some_and(|times| reply.attempt > times)
+}
+
+pub(super) async fn recovered(reply: &mut Reply) -> Played {
+    reply.created().await?;
+    reply.say("Recovered after a fault.", None).await?;
+    reply.completed().await
+}
+
+/// An HTTP error in the provider's form.
+pub(super) fn refused(reply: &Reply, script: Script) -> Stop {
+    match reply.wire() {
+        Wire::OpenAi => openai::refusal(script),
+        Wire::Anthropic => anthropic::refusal(script),
+    }
+}
+
 pub(super) async fn garbage(reply: &mut Reply) -> Played {
     reply.created().await?;
-    reply
-        .raw("event: response.output_text.delta\ndata: {not json}\n\n")
-        .await?;
-    reply
-        .event("response.something.new", json!({"foo": "bar"}))
-        .await?;
+    match reply.wire() {
+        Wire::OpenAi => openai::garbage(reply).await?,
+        Wire::Anthropic => anthropic::garbage(reply).await?,
+    }
     reply.say("still fine", None).await?;
     reply.completed().await
 }
 
-pub(super) async fn failed(reply: &mut Reply, code: &str, message: &str) -> Played {
+pub(super) async fn failed(reply: &mut Reply) -> Played {
+    if !reply.request.streams {
+        return Err(refused(reply, Script::Err529));
+    }
     reply.created().await?;
-    let mut response = reply.response("failed");
-    response["error"] = json!({"code": code, "message": message});
-    reply
-        .event("response.failed", json!({"response": response}))
-        .await
+    match reply.wire() {
+        Wire::OpenAi => openai::failed(reply, "server_error", "the scripted model failed").await,
+        Wire::Anthropic => {
+            reply
+                .begin_text(words("About to fail"), BETWEEN, None)
+                .await?;
+            anthropic::failed(reply, "overloaded_error", "Overloaded").await
+        }
+    }
+}
+
+pub(super) async fn context_full(reply: &mut Reply) -> Played {
+    match reply.wire() {
+        Wire::OpenAi => {
+            reply.created().await?;
+            let message = "Your input exceeds the context window of this model.";
+            openai::failed(reply, "context_length_exceeded", message).await
+        }
+        Wire::Anthropic => Err(anthropic::refusal(Script::ContextFull)),
+    }
 }
 
 pub(super) async fn incomplete(reply: &mut Reply) -> Played {
     reply.created().await?;
     reply.say("cut short", None).await?;
-    let mut response = reply.response("incomplete");
-    response["incomplete_details"] = json!({"reason": "max_output_tokens"});
-    reply
-        .event("response.incomplete", json!({"response": response}))
-        .await
+    match reply.wire() {
+        Wire::OpenAi => openai::incomplete(reply).await,
+        Wire::Anthropic => anthropic::completed(reply, reply.figures, Some("max_tokens")).await,
+    }
+}
+
+pub(super) async fn refusal(reply: &mut Reply) -> Played {
+    reply.created().await?;
+    reply.say("I can't help with that.", None).await?;
+    match reply.wire() {
+        Wire::OpenAi => reply.completed().await,
+        Wire::Anthropic => anthropic::completed(reply, reply.figures, Some("refusal")).await,
+    }
+}
+
+/// The beginning of a message.
+async fn begin(reply: &mut Reply, text: &str) -> Played {
+    reply.created().await?;
+    reply.begin_text(words(text), BETWEEN, None).await?;
+    Ok(())
 }
 
 /// The beginning of a message, then the end of the connection.
 async fn cut(reply: &mut Reply, text: &str, how: Break) -> Played {
-    reply.created().await?;
-    reply.begin_text(words(text), BETWEEN, None).await?;
+    begin(reply, text).await?;
     Err(Stop::Broken(how))
+}
+
+/// The end of the stream is that of the transfer, so the connection stays whole.
+pub(super) async fn truncated(reply: &mut Reply) -> Played {
+    if !reply.request.streams {
+        return Err(Stop::Broken(Break::Close));
+    }
+    begin(reply, "This stream just ends").await
 }
 
 pub(super) async fn disconnect(reply: &mut Reply) -> Played {
@@ -83,12 +153,8 @@ pub(super) async fn disconnect_equal_once(reply: &mut Reply) -> Played {
 
 pub(super) async fn disconnect_differ_once(reply: &mut Reply) -> Played {
     if reply.attempt == 1 {
-        return cut(
-            reply,
-            "The answer is blue, as far as I can see",
-            Break::Close,
-        )
-        .await;
+        let text = "The answer is blue, as far as I can see";
+        return cut(reply, text, Break::Close).await;
     }
     reply.created().await?;
     reply.say("The answer is red, beyond doubt.", None).await?;
@@ -97,88 +163,8 @@ pub(super) async fn disconnect_differ_once(reply: &mut Reply) -> Played {
 
 pub(super) async fn flaky(reply: &mut Reply) -> Played {
     if reply.attempt <= 2 {
-        Err(refusal(Script::Err500))
+        Err(refused(reply, Script::Err500))
     } else {
         talk::text(reply).await
     }
-}
-
-/// What the scripts that refuse answer. The texts are a provider's.
-pub(super) fn refusal(script: Script) -> Stop {
-    let error = |kind: &str, code: Value, message: &str| json!({"error": {"message": message, "type": kind, "param": null, "code": code}});
-    let mut retry_after = None;
-    let (status, body) = match script {
-        Script::Err401 => {
-            let message = "Incorrect API key provided: sk-test-****fake.";
-            (
-                401,
-                error("invalid_request_error", json!("invalid_api_key"), message),
-            )
-        }
-        Script::Err403 => (
-            403,
-            error(
-                "invalid_request_error",
-                json!("unsupported_country"),
-                "scripted: forbidden",
-            ),
-        ),
-        Script::Err404 => {
-            let message = "The model `mock-model` does not exist";
-            (
-                404,
-                error("invalid_request_error", json!("model_not_found"), message),
-            )
-        }
-        Script::Err429 => {
-            retry_after = Some(1);
-            (
-                429,
-                error(
-                    "requests",
-                    json!("rate_limit_exceeded"),
-                    "Rate limit reached. Please try again in 1s.",
-                ),
-            )
-        }
-        Script::Quota => {
-            let kind = "insufficient_quota";
-            (
-                429,
-                error(kind, json!(kind), "You exceeded your current quota."),
-            )
-        }
-        Script::UsageLimit => {
-            let body = json!({"error": {
-                "type": "usage_limit_reached", "message": "The usage limit has been reached",
-                "plan_type": "plus", "resets_at": 1_900_000_000,
-            }});
-            (429, body)
-        }
-        Script::Err500 => (
-            500,
-            error("server_error", Value::Null, "scripted: internal error"),
-        ),
-        Script::Err503 => (
-            503,
-            error(
-                "server_error",
-                json!("server_is_overloaded"),
-                "scripted: overloaded",
-            ),
-        ),
-        _ => (
-            400,
-            error(
-                "invalid_request_error",
-                json!("invalid_value"),
-                "scripted: the request is not valid",
-            ),
-        ),
-    };
-    Stop::Refused(Refusal {
-        status,
-        body,
-        retry_after,
-    })
 }

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use crate::model::reply::{Played, Reply};
+use crate::model::{
+    anthropic,
+    reply::{Figures, Played, Reply},
+    request::Wire,
+};
+
+/// For how long a script that hangs hangs at most.
+const LONG: Duration = Duration::from_secs(600);
 
 pub(super) async fn text(reply: &mut Reply) -> Played {
     reply.created().await?;
@@ -22,9 +29,17 @@ pub(super) async fn echo(reply: &mut Reply) -> Played {
     reply.completed().await
 }
 
+pub(super) async fn spell(reply: &mut Reply) -> Played {
+    reply.created().await?;
+    let text = format!("echo: {}", reply.request.last_user_text());
+    let letters: Vec<String> = text.chars().map(String::from).collect();
+    reply.text(letters, reply.options.delta_delay, None).await?;
+    reply.completed().await
+}
+
 pub(super) async fn remember(reply: &mut Reply) -> Played {
     reply.created().await?;
-    let text = format!("I remember: {}", reply.request.user_texts().join(" | "));
+    let text = format!("I remember: {}", reply.request.user_texts.join(" | "));
     reply.say(&text, None).await?;
     reply.completed().await
 }
@@ -38,7 +53,8 @@ pub(super) async fn reasoning(reply: &mut Reply) -> Played {
         ])
         .await?;
     reply.say("The answer is 42.", Some("final_answer")).await?;
-    reply.completed_with((100, 40, 80, 64)).await
+    (reply.figures.output, reply.figures.reasoning) = (80, 64);
+    reply.completed().await
 }
 
 pub(super) async fn two_messages(reply: &mut Reply) -> Played {
@@ -59,7 +75,21 @@ pub(super) async fn slow(reply: &mut Reply) -> Played {
 
 pub(super) async fn hang(reply: &mut Reply) -> Played {
     reply.created().await?;
-    reply.silence(Duration::from_secs(600)).await;
+    if reply.wire() == Wire::OpenAi {
+        reply.silence(LONG).await;
+        return Ok(());
+    }
+    // Anthropic's streams are never silent.
+    let second = Duration::from_secs(1);
+    for _ in 0..LONG.as_secs() {
+        reply.silence(second).await;
+        anthropic::ping(reply).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn silent(reply: &mut Reply) -> Played {
+    reply.silence(LONG).await;
     Ok(())
 }
 
@@ -123,6 +153,15 @@ pub(super) async fn unicode(reply: &mut Reply) -> Played {
 }
 
 pub(super) async fn empty(reply: &mut Reply) -> Played {
+    (reply.figures.output, reply.figures.reasoning) = (0, 0);
     reply.created().await?;
-    reply.completed_with((100, 40, 0, 0)).await
+    reply.completed().await
+}
+
+pub(super) async fn nearly_full(reply: &mut Reply) -> Played {
+    reply.figures = Figures {
+        input: 190_000,
+        ..Figures::default()
+    };
+    text(reply).await
 }

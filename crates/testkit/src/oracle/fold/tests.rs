@@ -120,6 +120,21 @@ fn a_callback_sent_again_because_its_answer_was_lost_is_no_problem() {
 }
 
 #[test]
+fn a_callback_is_known_again_by_its_key_and_without_one_it_is_said_twice() {
+    let keyed = |key: &str| {
+        let mut callback = text(0, "ab");
+        callback.headers = vec![("idempotency-key".to_owned(), key.to_owned())];
+        callback
+    };
+    let again = view(&[created(), keyed("1"), keyed("1"), completed("ab")]);
+    assert_eq!((again.problems.as_slice(), again.repeats), (&[][..], 1));
+    for second in [keyed("2"), text(0, "ab")] {
+        let twice = view(&[created(), keyed("1"), second, completed("ab")]);
+        assert_eq!(twice.problems, [Problem::OffsetOverlap { offset: 0 }]);
+    }
+}
+
+#[test]
 fn every_kind_of_problem_is_found() {
     let event_name = |name: &str| name.to_owned();
     let mut wrong_id = text(0, "a");

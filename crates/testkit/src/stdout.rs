@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 /// Writes to standard output in the calling thread. Tokio's own hands each write to another thread, and the time
 /// that takes would count as the executor's in a measurement of latency.
 #[derive(Debug)]
-pub(super) struct Direct;
+pub(crate) struct Direct;
 
 impl AsyncWrite for Direct {
     fn poll_write(
