@@ -48,6 +48,9 @@ pub enum AgentEvent {
     },
     /// A tool call started, went on or finished.
     Tool(ToolEvent),
+    /// A sub-agent was given work, took it up or is done with it. What it does itself comes as events of their own,
+    /// with its call as their parent.
+    Subagent(SubagentEvent),
     /// The agent's plan as a whole; each event replaces the one before.
     Plan {
         /// The call the plan belongs to; stable for a turn.
@@ -111,6 +114,58 @@ impl ToolEvent {
             | Self::Input { call, .. }
             | Self::Output { call, .. }
             | Self::Finished { call, .. } => call,
+        }
+    }
+}
+
+/// The life of a sub-agent: a call that is an agent itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum SubagentEvent {
+    /// It was asked for.
+    Started {
+        /// The call that asked for it; what it does has this as its parent.
+        call: ToolCallId,
+        /// The sub-agent call that made this one, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<ToolCallId>,
+        /// The tool's name, such as `Agent`.
+        name: String,
+        /// The tool's arguments; opaque.
+        input: Value,
+        /// Its task in a few words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// Which kind of agent it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_type: Option<String>,
+    },
+    /// It works.
+    Running {
+        /// The call that asked for it.
+        call: ToolCallId,
+    },
+    /// It is over.
+    Finished {
+        /// The call that asked for it.
+        call: ToolCallId,
+        /// How it went.
+        status: ToolStatus,
+        /// What it reported.
+        output: String,
+        /// The report in one line, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
+    },
+}
+
+impl SubagentEvent {
+    /// The call that the event is about.
+    pub fn call(&self) -> &ToolCallId {
+        match self {
+            Self::Started { call, .. } | Self::Running { call } | Self::Finished { call, .. } => {
+                call
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod environment;
 mod event;
 mod id;
 pub mod redaction;
+pub mod scratch;
 mod session;
 mod turn;
 pub mod void_text;

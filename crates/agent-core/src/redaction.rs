@@ -18,7 +18,9 @@ use std::{borrow::Cow, collections::VecDeque, mem, ops::Deref};
 use redact::{Secrets, Stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{AgentEvent, BlockId, Notice, SessionId, SessionRef, ToolCallId, ToolEvent};
+use crate::{
+    AgentEvent, BlockId, Notice, SessionId, SessionRef, SubagentEvent, ToolCallId, ToolEvent,
+};
 
 /// How many blocks, lanes and tool calls are remembered each, ended ones too. Beyond that the one that was silent for longest
 /// is forgotten: a secret split around that much else would show.
@@ -170,6 +172,11 @@ impl EventRedactor {
                     self.flush_open()
                 };
                 shown.extend(self.tool(event));
+                shown
+            }
+            AgentEvent::Subagent(event) => {
+                let mut shown = self.flush_open();
+                shown.push(Redacted(AgentEvent::Subagent(self.subagent(event))));
                 shown
             }
             AgentEvent::Plan { call, mut steps } => {
@@ -336,6 +343,53 @@ impl EventRedactor {
         };
         shown.push(Redacted(AgentEvent::Tool(event)));
         shown
+    }
+
+    fn subagent(&self, event: SubagentEvent) -> SubagentEvent {
+        let clean = |text: Option<String>| {
+            text.map(|mut text| {
+                self.string(&mut text);
+                text
+            })
+        };
+        match event {
+            SubagentEvent::Started {
+                call,
+                parent,
+                mut name,
+                mut input,
+                description,
+                agent_type,
+            } => {
+                self.string(&mut name);
+                self.secrets.redact_json(&mut input);
+                SubagentEvent::Started {
+                    call: self.call_id(call),
+                    parent: parent.map(|parent| self.call_id(parent)),
+                    name,
+                    input,
+                    description: clean(description),
+                    agent_type: clean(agent_type),
+                }
+            }
+            SubagentEvent::Running { call } => SubagentEvent::Running {
+                call: self.call_id(call),
+            },
+            SubagentEvent::Finished {
+                call,
+                status,
+                mut output,
+                summary,
+            } => {
+                self.string(&mut output);
+                SubagentEvent::Finished {
+                    call: self.call_id(call),
+                    status,
+                    output,
+                    summary: clean(summary),
+                }
+            }
+        }
     }
 
     fn output_event(&self, call: ToolCallId, delta: String) -> Option<Redacted<AgentEvent>> {

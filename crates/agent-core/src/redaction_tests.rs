@@ -348,3 +348,24 @@ proptest! {
         prop_assert_eq!(places(&shown), places(&events));
     }
 }
+
+#[test]
+fn what_a_sub_agent_was_told_and_reports_is_redacted() {
+    let started = AgentEvent::Subagent(SubagentEvent::Started {
+        call: call("c"),
+        parent: None,
+        name: "Agent".into(),
+        input: json!({ "prompt": format!("use {SECRET}") }),
+        description: Some(SECRET.into()),
+        agent_type: None,
+    });
+    let finished = AgentEvent::Subagent(SubagentEvent::Finished {
+        call: call("c"),
+        status: ToolStatus::Done,
+        output: format!("it was {SECRET}"),
+        summary: Some(SECRET.into()),
+    });
+    let shown = run([started, finished]);
+    assert_eq!(shown.len(), 2);
+    assert!(!serde_json::to_string(&shown).unwrap().contains(SECRET));
+}

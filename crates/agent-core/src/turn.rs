@@ -27,6 +27,10 @@ pub struct Turn {
     pub model: ModelConfig,
     /// The bots of the team, the leader first. Never empty.
     pub bots: Vec<Bot>,
+    /// What the bots after the first are to it.
+    pub team: Team,
+    /// What the request says about how the agent works.
+    pub options: AgentOptions,
     /// MCP servers offered to the agent.
     pub mcp_servers: Vec<McpServer>,
     /// Who asks, with the tokens meant for tools.
@@ -63,6 +67,29 @@ impl Turn {
     pub fn bot(&self) -> &Bot {
         self.bots.first().expect("a turn has at least one bot")
     }
+}
+
+/// How the bots of a turn work together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Team {
+    /// The first bot works alone.
+    #[default]
+    Solo,
+    /// The bots after the first are its sub-agents.
+    Coordinate,
+}
+
+/// How the agent is to work, where a request says something about it. In the agent's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentOptions {
+    /// What it may do without asking: `acceptEdits`, `plan`, `bypassPermissions`, …
+    pub permission_mode: Option<String>,
+    /// How often it may ask the model in one turn.
+    pub max_turns: Option<u32>,
+    /// Rules for tools that it may use without asking.
+    pub allowed_tools: Vec<String>,
+    /// Rules for tools that it may not use.
+    pub disallowed_tools: Vec<String>,
 }
 
 /// What the person said: text and images in their order.
@@ -126,6 +153,8 @@ pub struct ModelConfig {
     pub service_tier: Option<String>,
     /// The agent's web search: `disabled`, `cached`, `live`, … in the agent's words.
     pub web_search: Option<String>,
+    /// Variables that the model's configuration sets for the agent (its `UPPER_CASE` keys). Values may be secret.
+    pub variables: BTreeMap<String, SecretString>,
     /// Use the login that the container itself has, instead of a key from the request.
     pub use_own_login: bool,
 }
@@ -154,6 +183,8 @@ pub struct Bot {
     pub role: Option<String>,
     /// The folder it works in, if the request names one.
     pub cwd: Option<PathBuf>,
+    /// The model of its own, if it has one.
+    pub model_id: Option<String>,
 }
 
 /// An MCP server offered to the agent.

@@ -77,7 +77,7 @@ pub fn prepare(turn: &Turn, layout: &Layout) -> Result<Workspace, AgentError> {
 fn refuse_what_is_missing(turn: &Turn) -> Result<(), AgentError> {
     let refused = |message: String| {
         Err(AgentError::Request {
-            class: ErrorClass::Unsupported,
+            class: ErrorClass::WorkspaceUnsupported,
             message,
         })
     };

@@ -1,10 +1,11 @@
 //! The executor as a service: everything wired together, and taken down in order.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use agent_core::{Layout, StateHome};
-use claude_code_agent::ClaudeCodeAgent;
+use agent_core::{Layout, StateHome, scratch::Scratch};
+use claude_code_agent::{ClaudeCodeAgent, key_proxy::UpstreamConfig};
 use codex_agent::{CodexAgent, Deadlines, HomePolicy};
+use http_client::{ClientError, HttpClients};
 use journal::{Retention, Store, StoreError};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -13,7 +14,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{ClientError, HttpClients},
     clock::Clock,
     config::{Access, Config, Mode},
     courier::RetryPolicy,
@@ -26,7 +26,7 @@ use crate::{
 
 /// How long everything together may take to end after SIGTERM. Docker kills after 10 s.
 const SHUTDOWN_LIMIT: Duration = Duration::from_millis(7500);
-/// How long an app-server may take from its start to the end of its handshake.
+/// How long a CLI may take from its start to the end of its handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The executor can't serve.
@@ -72,6 +72,7 @@ pub async fn serve(config: Config) -> Result<(), ServiceError> {
             "ended processes of an earlier executor"
         );
     }
+    Scratch::remove_stale(&temporary(&config), &config.identity.name);
     let retries = RetryPolicy::default();
     let outlets = Outlets::Http {
         clients: clients.clone(),
@@ -104,14 +105,23 @@ pub async fn serve(config: Config) -> Result<(), ServiceError> {
     Ok(())
 }
 
+/// Where temporary folders go: the image's own choice, else `/tmp`.
+fn temporary(config: &Config) -> PathBuf {
+    config
+        .image_environment
+        .get("TMPDIR")
+        .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+}
+
 /// What turns run with, by the configuration.
 pub fn services(config: &Config, store: Store, outlets: Outlets, retries: RetryPolicy) -> Services {
     let layout = layout(config);
     let codex = CodexAgent::new(codex_config(config));
+    let claude = ClaudeCodeAgent::new(claude_config(config));
     Services {
         store,
         retention: Retention::default(),
-        agents: Agents::new(Arc::new(codex), Arc::new(ClaudeCodeAgent)),
+        agents: Agents::new(Arc::new(codex), Arc::new(claude)),
         layout,
         outlets,
         retries,
@@ -152,5 +162,30 @@ fn codex_config(config: &Config) -> codex_agent::CodexConfig {
         },
         idle: config.codex.idle,
         ..codex_agent::CodexConfig::new(config.identity.name.clone(), homes)
+    }
+}
+
+fn claude_config(config: &Config) -> claude_code_agent::ClaudeConfig {
+    let claude = &config.claude;
+    claude_code_agent::ClaudeConfig {
+        binary: claude.binary.clone(),
+        access: match config.access {
+            Access::Full => claude_code_agent::Access::Full,
+            Access::Workspace => claude_code_agent::Access::WorkspaceWrite,
+        },
+        image: config.image_environment.as_map().clone(),
+        key_proxy: claude.key_proxy.then(|| UpstreamConfig {
+            proxies: config.proxies.clone(),
+            ca_file: None,
+        }),
+        deadlines: claude_code_agent::Deadlines {
+            ready: HANDSHAKE_LIMIT,
+            first_output: claude.turn_startup_timeout,
+            silence: claude.silence,
+            turn: Some(claude.turn_timeout),
+            ..claude_code_agent::Deadlines::default()
+        },
+        idle: claude.idle,
+        ..claude_code_agent::ClaudeConfig::new(config.identity.name.clone())
     }
 }

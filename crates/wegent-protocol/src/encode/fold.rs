@@ -1,7 +1,8 @@
 //! The fold itself: each record changes the state and yields the pieces to send, each of them complete.
 
 use agent_core::{
-    AgentEvent, BlockId, PlanStatus, PlanStep, SessionRef, ToolCallId, ToolEvent, ToolStatus, Usage,
+    AgentEvent, BlockId, PlanStatus, PlanStep, SessionRef, SubagentEvent, ToolCallId, ToolEvent,
+    ToolStatus, Usage,
 };
 use serde_json::{Value, json};
 
@@ -66,6 +67,8 @@ pub(super) struct Fold {
     ended: bool,
     answer: Answer,
     calls: Calls,
+    /// Sub-agents that have not finished.
+    subagents: Vec<ToolCallId>,
     plans: Vec<ToolCallId>,
     children: Children,
     model: Option<String>,
@@ -139,6 +142,7 @@ impl Fold {
             }
             AgentEvent::BlockEnd { block } => return self.block_end(block),
             AgentEvent::Tool(tool) => return self.tool(tool, at_ms),
+            AgentEvent::Subagent(subagent) => return self.subagent(subagent, at_ms),
             AgentEvent::Plan { call, steps } => return self.plan(call, steps, at_ms),
             AgentEvent::Notice(notice) => return self.notice(&notice.text),
         }
@@ -214,14 +218,71 @@ impl Fold {
             ToolEvent::Finished { status, output, .. } => Some(Updates {
                 tool_input: self.calls.finish(id),
                 tool_output: Some(complete_output(output)),
-                status: Some(match status {
-                    ToolStatus::Done => "done",
-                    ToolStatus::Failed => "error",
-                }),
+                status: Some(ended(*status)),
+                ..Updates::default()
             }),
         };
         pieces.extend(updates.map(|updates| update(id, updates)));
         pieces
+    }
+
+    /// A sub-agent's life: `queued`, `invoking`, then `done` or `error`. What comes for one that is over is dropped.
+    fn subagent(&mut self, event: &SubagentEvent, at_ms: u64) -> Vec<Piece> {
+        let known = self.subagents.iter().position(|call| call == event.call());
+        match (event, known) {
+            (
+                SubagentEvent::Started {
+                    call,
+                    parent,
+                    name,
+                    input,
+                    description,
+                    agent_type,
+                },
+                None,
+            ) => {
+                self.subagents.push(call.clone());
+                vec![Piece::BlockCreated(Block::Subagent {
+                    id: call.to_string(),
+                    tool_use_id: call.to_string(),
+                    tool_name: name.clone(),
+                    tool_input: input.clone(),
+                    title: description.clone(),
+                    description: description.clone(),
+                    agent_type: agent_type.clone(),
+                    status: "queued",
+                    timestamp: at_ms,
+                    children: [],
+                    parent_tool_use_id: parent.as_ref().map(ToolCallId::to_string),
+                })]
+            }
+            (SubagentEvent::Running { call }, Some(_)) => {
+                let updates = Updates {
+                    status: Some("invoking"),
+                    ..Updates::default()
+                };
+                vec![update(call, updates)]
+            }
+            (
+                SubagentEvent::Finished {
+                    call,
+                    status,
+                    output,
+                    summary,
+                },
+                Some(index),
+            ) => {
+                self.subagents.remove(index);
+                let updates = Updates {
+                    output: Some(complete_output(output)),
+                    summary: summary.clone(),
+                    status: Some(ended(*status)),
+                    ..Updates::default()
+                };
+                vec![update(call, updates)]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// A plan is shown as the card that Wegent's interface has for Claude's `TodoWrite`.
@@ -253,6 +314,15 @@ impl Fold {
             .map(child_block)
             .collect();
         pieces.extend(self.calls.take_open().iter().map(cut_off));
+        let cut_off = Updates {
+            status: Some(ended(ToolStatus::Failed)),
+            ..Updates::default()
+        };
+        pieces.extend(
+            std::mem::take(&mut self.subagents)
+                .iter()
+                .map(|call| update(call, cut_off.clone())),
+        );
         pieces.push(Piece::End(Box::new(End {
             kind: end.kind.clone(),
             usage: end.usage.clone().or(self.usage.take()),
@@ -297,6 +367,13 @@ fn update(id: &ToolCallId, updates: Updates) -> Piece {
     Piece::BlockUpdated {
         id: id.clone(),
         updates,
+    }
+}
+
+fn ended(status: ToolStatus) -> &'static str {
+    match status {
+        ToolStatus::Done => "done",
+        ToolStatus::Failed => "error",
     }
 }
 

@@ -274,6 +274,24 @@ pub(super) enum Block {
         #[serde(skip_serializing_if = "Option::is_none")]
         parent_tool_use_id: Option<String>,
     },
+    Subagent {
+        id: String,
+        tool_use_id: String,
+        tool_name: String,
+        tool_input: Value,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agent_type: Option<String>,
+        status: &'static str,
+        timestamp: u64,
+        /// What it did comes as blocks of their own, which name it as their parent.
+        children: [(); 0],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parent_tool_use_id: Option<String>,
+    },
     Text {
         id: String,
         parent_tool_use_id: String,
@@ -297,6 +315,11 @@ pub(super) struct Updates {
     pub(super) tool_input: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tool_output: Option<String>,
+    /// A sub-agent's report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) summary: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<&'static str>,
 }
@@ -306,6 +329,8 @@ impl Updates {
     pub(super) fn merge(&mut self, later: Self) {
         self.tool_input = later.tool_input.or(self.tool_input.take());
         self.tool_output = later.tool_output.or(self.tool_output.take());
+        self.output = later.output.or(self.output.take());
+        self.summary = later.summary.or(self.summary.take());
         self.status = later.status.or(self.status);
     }
 }

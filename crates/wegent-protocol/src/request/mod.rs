@@ -5,6 +5,7 @@ mod mcp;
 mod prompt;
 mod responses;
 mod secrets;
+mod settings;
 mod wire;
 
 use std::fmt;

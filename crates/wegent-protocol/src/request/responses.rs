@@ -1,8 +1,11 @@
 //! `POST /v1/responses`: the request of Wegent's manager since 2026, into a [`Turn`].
 
+use std::collections::BTreeMap;
+
 use agent_core::{
-    AgentKind, ApiFormat, Attachment, Attempt, Bot, GitSource, Identity, InheritedSession,
-    ModelConfig, SessionId, Skills, SubtaskId, TaskId, Turn, TurnKey, UnknownAgent,
+    AgentKind, AgentOptions, ApiFormat, Attachment, Attempt, Bot, GitSource, Identity,
+    InheritedSession, ModelConfig, SessionId, Skills, SubtaskId, TaskId, Team, Turn, TurnKey,
+    UnknownAgent,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +15,7 @@ use super::{
     lenient::TextOr,
     mcp::{self, present, secret_map},
     prompt::prompt,
-    secrets,
+    secrets, settings,
     wire::{self, Body, Metadata},
 };
 use crate::Fingerprint;
@@ -177,9 +180,13 @@ fn turn(
     let prompt = prompt(body.input.ok_or_else(|| DecodeError::missing("input"))?)?;
     let mut bots = metadata.bot.take().map(|bots| bots.0).unwrap_or_default();
     // The bots after the first are sub-agents of it in this mode, and lend it what they have.
-    let lenders = match metadata.mode.as_deref() {
-        Some("coordinate") => bots.len(),
-        _ => bots.len().min(1),
+    let team = match metadata.mode.as_deref() {
+        Some("coordinate") => Team::Coordinate,
+        _ => Team::Solo,
+    };
+    let lenders = match team {
+        Team::Coordinate => bots.len(),
+        Team::Solo => bots.len().min(1),
     };
     let skills = skills(&mut bots[..lenders], &mut metadata);
     let mcp_servers = mcp::servers(bots[..lenders].iter_mut(), body.tools);
@@ -191,8 +198,17 @@ fn turn(
         agent,
         prompt,
         instructions,
-        model: model(body.model_config.unwrap_or_default(), body.model),
-        bots: bots.into_iter().map(bot).collect(),
+        model: ModelConfig {
+            variables: settings::model_variables(&variables),
+            ..model(body.model_config.unwrap_or_default(), body.model)
+        },
+        bots: bots
+            .into_iter()
+            .enumerate()
+            .map(|(index, wire)| bot(wire, settings::own_model(&variables, index)))
+            .collect(),
+        team,
+        options: options(&mut metadata),
         mcp_servers,
         git: git(&mut metadata),
         skills,
@@ -209,8 +225,23 @@ fn turn(
     })
 }
 
-fn bot(bot: wire::Bot) -> Bot {
+/// In full, what upstream's own executor knows of this is the permission mode only.
+fn options(metadata: &mut Metadata) -> AgentOptions {
+    AgentOptions {
+        permission_mode: present(metadata.claude_permission_mode.take()),
+        max_turns: metadata
+            .max_turns
+            .take()
+            .and_then(|turns| u32::try_from(turns.0).ok())
+            .filter(|turns| *turns > 0),
+        allowed_tools: names(metadata.allowed_tools.take()),
+        disallowed_tools: names(metadata.disallowed_tools.take()),
+    }
+}
+
+fn bot(bot: wire::Bot, model_id: Option<String>) -> Bot {
     Bot {
+        model_id,
         id: present(bot.id.map(|id| id.0)),
         name: bot.name.unwrap_or_default(),
         system_prompt: bot.system_prompt.unwrap_or_default(),
@@ -247,6 +278,7 @@ fn model(config: wire::ModelConfig, model: Option<String>) -> ModelConfig {
             .and_then(|runtime| runtime.codex)
             .and_then(|codex| codex.use_user_config)
             .unwrap_or(false),
+        variables: BTreeMap::new(),
     }
 }
 

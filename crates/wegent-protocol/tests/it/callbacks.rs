@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::{
     AgentEvent, AgentKind, CancelReason, ErrorClass, FileChange, FileChanges, Notice, NoticeKind,
-    PlanStatus, PlanStep, SessionId, SessionRef, StopReason, ToolEvent, ToolStatus, Usage,
+    PlanStatus, PlanStep, SessionId, SessionRef, StopReason, SubagentEvent, ToolEvent, ToolStatus,
+    Usage,
 };
 use serde_json::{Value, json};
 use wegent_protocol::{Encoder, EndKind, RecordBody, ResponsesEncoder, TurnEnd};
@@ -500,4 +501,55 @@ fn a_started_call_shows_who_made_it() {
     });
     let callback = last_of([nested]);
     assert_eq!(callback["data"]["block"]["parent_tool_use_id"], "outer");
+}
+
+#[test]
+fn a_sub_agent_is_a_block_that_works_and_ends() {
+    let sub = |event_of: SubagentEvent| event(AgentEvent::Subagent(event_of));
+    let started = |id: &str| {
+        sub(SubagentEvent::Started {
+            call: call(id),
+            parent: None,
+            name: "Task".into(),
+            input: json!({"prompt": "look"}),
+            description: Some("Find usages".into()),
+            agent_type: Some("explorer".into()),
+        })
+    };
+    let log = callbacks_one_by_one([
+        begun(header()),
+        started("toolu_01Task"),
+        sub(SubagentEvent::Running {
+            call: call("toolu_01Task"),
+        }),
+        sub(SubagentEvent::Finished {
+            call: call("toolu_01Task"),
+            status: ToolStatus::Done,
+            output: "three".into(),
+            summary: Some("found three".into()),
+        }),
+        // What comes late is dropped; what never ended is closed.
+        sub(SubagentEvent::Running {
+            call: call("toolu_01Task"),
+        }),
+        started("toolu_02Task"),
+        completed("done"),
+    ]);
+    let data: Vec<&Value> = log.iter().map(|callback| &callback["data"]).collect();
+    let block = &data[1]["block"];
+    assert_eq!(block["type"], "subagent");
+    assert_eq!(block["id"], "toolu_01Task");
+    assert_eq!(block["title"], "Find usages");
+    assert_eq!(block["agent_type"], "explorer");
+    assert_eq!(block["status"], "queued");
+    assert_eq!(block["children"], json!([]));
+    assert_eq!(data[2]["updates"], json!({"status": "invoking"}));
+    assert_eq!(
+        data[3]["updates"],
+        json!({"output": "three", "summary": "found three", "status": "done"})
+    );
+    assert_eq!(data[4]["block"]["id"], "toolu_02Task");
+    assert_eq!(data[5]["updates"], json!({"status": "error"}));
+    assert_eq!(data[6]["type"], "response.completed");
+    assert_eq!(data.len(), 7);
 }

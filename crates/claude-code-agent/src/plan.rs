@@ -1,0 +1,158 @@
+//! What a turn asks of its process: the model, the servers, the sub-agents, the variables of its tools.
+
+use std::{
+    collections::{BTreeMap, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+};
+
+use agent_core::{
+    AgentError, McpServer, McpTransport, Team, Turn, Workspace, environment::contract_variables,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    ClaudeConfig, cli,
+    endpoint::{Endpoint, model_variables},
+    key_proxy::Target,
+    protocol::AgentDefinition,
+};
+
+/// Everything a turn asks of its process.
+pub(crate) struct Plan {
+    /// Where the model is.
+    pub(crate) endpoint: Endpoint,
+    /// The key proxy's target, if one stands between.
+    pub(crate) target: Option<Target>,
+    /// What tools see of the platform: who asks, and the tokens of this turn.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// MCP servers by name, as the CLI takes them.
+    pub(crate) servers: BTreeMap<String, Value>,
+    /// Sub-agents by name.
+    pub(crate) agents: BTreeMap<String, AgentDefinition>,
+    /// What may be done without asking.
+    pub(crate) mode: &'static str,
+}
+
+impl Plan {
+    /// The turn's plan.
+    ///
+    /// # Errors
+    /// [`AgentError::Request`] naming what the model's configuration has wrong.
+    pub(crate) fn of(turn: &Turn, config: &ClaudeConfig) -> Result<Self, AgentError> {
+        let endpoint = Endpoint::of(turn, &config.image);
+        let proxied = config.key_proxy.is_some() && endpoint.can_be_proxied();
+        let variables = contract_variables(turn).into_iter();
+        let servers = turn.mcp_servers.iter();
+        Ok(Self {
+            target: proxied.then(|| endpoint.target()).transpose()?,
+            endpoint,
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value.expose_secret().to_owned()))
+                .collect(),
+            servers: servers
+                .map(|server| (server.name.clone(), mcp_server(server)))
+                .collect(),
+            agents: members(turn),
+            mode: cli::permission_mode(turn, config.access),
+        })
+    }
+
+    /// What the process reads once. Two equal ones need no restart. Without a key proxy the key is part of it.
+    pub(crate) fn fingerprint(
+        &self,
+        turn: &Turn,
+        workspace: &Workspace,
+        config: &ClaudeConfig,
+    ) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        cli::arguments(turn, config.access).hash(&mut hasher);
+        let proxied = self.target.is_some();
+        let variables = model_variables(turn, proxied);
+        cli::environment(config, turn, &workspace.state, variables).hash(&mut hasher);
+        if !proxied {
+            self.endpoint.plain_variables().hash(&mut hasher);
+        }
+        proxied.hash(&mut hasher);
+        turn.instructions.hash(&mut hasher);
+        self.agents.hash(&mut hasher);
+        workspace.cwd.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// The members of the team as sub-agents of the first.
+fn members(turn: &Turn) -> BTreeMap<String, AgentDefinition> {
+    if turn.team != Team::Coordinate {
+        return BTreeMap::new();
+    }
+    let members = turn.bots.iter().skip(1).enumerate();
+    let mut agents = BTreeMap::new();
+    for (index, bot) in members {
+        let mut name = agent_name(&bot.name);
+        if name.is_empty() || agents.contains_key(&name) {
+            let suffix = bot.id.clone().unwrap_or_else(|| (index + 2).to_string());
+            name = format!(
+                "{}-{}",
+                if name.is_empty() { "member" } else { &name },
+                agent_name(&suffix)
+            );
+        }
+        let role = bot.role.as_deref().unwrap_or("member");
+        let definition = AgentDefinition {
+            description: format!(
+                "{}, {role} of the team. Give it the work that is its part.",
+                bot.name
+            ),
+            prompt: bot.system_prompt.clone(),
+            model: bot.model_id.clone(),
+        };
+        agents.insert(name, definition);
+    }
+    agents
+}
+
+/// Lower-case letters, digits and single dashes.
+fn agent_name(name: &str) -> String {
+    let mut made = String::new();
+    for character in name.chars().flat_map(char::to_lowercase) {
+        if character.is_ascii_alphanumeric() {
+            made.push(character);
+        } else if !made.is_empty() && !made.ends_with('-') {
+            made.push('-');
+        }
+    }
+    made.trim_end_matches('-').to_owned()
+}
+
+fn mcp_server(server: &McpServer) -> Value {
+    let exposed = |values: &BTreeMap<String, SecretString>| -> Map<String, Value> {
+        let pairs = values.iter();
+        pairs
+            .map(|(name, value)| (name.clone(), json!(value.expose_secret())))
+            .collect()
+    };
+    let mut value = match &server.transport {
+        McpTransport::Stdio { command, args, env } => {
+            json!({ "type": "stdio", "command": command, "args": args, "env": exposed(env) })
+        }
+        McpTransport::Http { url, headers } => {
+            json!({ "type": "http", "url": url, "headers": exposed(headers) })
+        }
+    };
+    if let Some(seconds) = server.tool_timeout_seconds {
+        value["timeout"] = json!((seconds * 1000.0).round());
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_members_are_plain() {
+        assert_eq!(agent_name("Code Reviewer (v2)"), "code-reviewer-v2");
+        assert_eq!(agent_name("评审"), "");
+    }
+}

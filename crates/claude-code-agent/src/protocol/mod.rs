@@ -1,0 +1,16 @@
+//! Claude Code's stream-json protocol: one JSON object a line, in both directions.
+//!
+//! Read from CLI 2.1.197 and 2.1.329. Both sets of messages grow from version to version, so whatever is not known
+//! here becomes [`Message::Other`], and every field but those that a message can't do without may be missing.
+
+mod input;
+mod output;
+mod result;
+
+pub(crate) use input::{AgentDefinition, Control, PermissionAnswer, Prompt, Reply};
+pub(crate) use output::{
+    ApiRetry, Assistant, AssistantError, Block, ControlRequest, ControlResponse, Delta, Init,
+    Message, RequestFromCli, ResultBlock, StreamEvent, TaskNotification, TaskStarted,
+    ToolUseResult, UserLine, text_of,
+};
+pub(crate) use result::{ModelUsage, TerminalReason, TurnResult};

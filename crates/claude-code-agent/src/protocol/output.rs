@@ -1,0 +1,563 @@
+//! What the CLI says.
+
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::Value;
+
+use super::result::TurnResult;
+
+/// A line of the CLI's.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A turn begins; said at the start of every turn, also of one that nobody asked for.
+    Init(Init),
+    /// A request to the model failed and will be made again.
+    ApiRetry(ApiRetry),
+    /// A task (a background shell, a sub-agent) began.
+    TaskStarted(TaskStarted),
+    /// A task is over.
+    TaskNotification(TaskNotification),
+    /// A piece of what the model is writing.
+    Stream(StreamLine),
+    /// A content block is complete: the truth about it.
+    Assistant(Assistant),
+    /// What the model is told: results of tools, and remarks of the CLI's own.
+    User(UserLine),
+    /// A turn is over.
+    Result(Box<TurnResult>),
+    /// The CLI asks us.
+    ControlRequest(ControlRequest),
+    /// The CLI answers us.
+    ControlResponse(ControlResponse),
+    /// The CLI no longer wants an answer.
+    ControlCancel {
+        /// The request it takes back.
+        request_id: String,
+    },
+    /// Anything else, known or not.
+    Other {
+        /// Its type, and subtype if there is one.
+        kind: String,
+    },
+}
+
+/// A line that is no message.
+#[derive(Debug, thiserror::Error)]
+#[error("not a message of the protocol")]
+pub(crate) struct NotAMessage(#[from] serde_json::Error);
+
+/// What tells messages apart. The order of the keys isn't fixed, so the line is read twice.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    subtype: Option<String>,
+}
+
+impl Message {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// [`NotAMessage`] if it is no JSON object with a type, or a message that must be understood and can't be.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, NotAMessage> {
+        let head: Head = serde_json::from_slice(line)?;
+        let system = (head.kind == "system")
+            .then_some(head.subtype.as_deref())
+            .flatten();
+        Ok(match (head.kind.as_str(), system) {
+            (_, Some("init")) => Self::Init(serde_json::from_slice(line)?),
+            (_, Some("api_retry")) => Self::ApiRetry(serde_json::from_slice(line)?),
+            (_, Some("task_started")) => Self::TaskStarted(serde_json::from_slice(line)?),
+            (_, Some("task_notification")) => Self::TaskNotification(serde_json::from_slice(line)?),
+            ("stream_event", _) => Self::Stream(serde_json::from_slice(line)?),
+            ("assistant", _) => Self::Assistant(serde_json::from_slice(line)?),
+            ("user", _) => Self::User(serde_json::from_slice(line)?),
+            ("result", _) => Self::Result(serde_json::from_slice(line)?),
+            ("control_request", _) => Self::ControlRequest(serde_json::from_slice(line)?),
+            ("control_response", _) => {
+                let Answer { response } = serde_json::from_slice(line)?;
+                Self::ControlResponse(response)
+            }
+            ("control_cancel_request", _) => {
+                let Withdrawn { request_id } = serde_json::from_slice(line)?;
+                Self::ControlCancel { request_id }
+            }
+            _ => Self::Other {
+                kind: match head.subtype {
+                    Some(subtype) => format!("{}/{subtype}", head.kind),
+                    None => head.kind,
+                },
+            },
+        })
+    }
+}
+
+/// The beginning of a turn.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Init {
+    /// The conversation's id.
+    pub(crate) session_id: String,
+    /// The model that will answer.
+    pub(crate) model: String,
+}
+
+/// A request to the model that failed and will be made again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ApiRetry {
+    /// Which attempt comes next, from 1.
+    pub(crate) attempt: u32,
+    /// How many there will be.
+    pub(crate) max_retries: u32,
+    /// The HTTP status, if there was an answer.
+    pub(crate) error_status: Option<u16>,
+    /// What kind of failure it was.
+    pub(crate) error: Option<AssistantError>,
+}
+
+/// A task that began.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TaskStarted {
+    /// Its id.
+    pub(crate) task_id: String,
+    /// The call that started it.
+    #[serde(default)]
+    pub(crate) tool_use_id: Option<String>,
+    /// `local_bash`, `local_agent`, …
+    #[serde(default)]
+    pub(crate) task_type: Option<String>,
+}
+
+impl TaskStarted {
+    /// Whether the task is a sub-agent.
+    pub(crate) fn is_agent(&self) -> bool {
+        self.task_type.as_deref() == Some("local_agent")
+    }
+}
+
+/// A task that is over.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TaskNotification {
+    /// Its id.
+    pub(crate) task_id: String,
+    /// The call that started it.
+    #[serde(default)]
+    pub(crate) tool_use_id: Option<String>,
+    /// `completed`, `failed`, `stopped`, …
+    #[serde(default)]
+    pub(crate) status: Option<String>,
+    /// What came of it.
+    #[serde(default)]
+    pub(crate) summary: Option<String>,
+}
+
+/// A piece of what the model is writing. Only the main agent's words come like this (2.1.197, 2.1.329).
+#[derive(Debug, Deserialize)]
+pub(crate) struct StreamLine {
+    /// What happened.
+    pub(crate) event: StreamEvent,
+    /// The sub-agent's call, if one is writing.
+    #[serde(default)]
+    pub(crate) parent_tool_use_id: Option<String>,
+}
+
+/// An event of the Messages API, passed on as it is.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum StreamEvent {
+    /// The model begins a message.
+    MessageStart {
+        /// The message so far.
+        message: MessageStart,
+    },
+    /// A content block begins.
+    ContentBlockStart {
+        /// Its number in the message.
+        #[serde(default)]
+        index: u64,
+    },
+    /// More of a content block.
+    ContentBlockDelta {
+        /// Its number in the message.
+        #[serde(default)]
+        index: u64,
+        /// What came.
+        delta: Delta,
+    },
+    /// A content block is over.
+    ContentBlockStop,
+    /// Anything else.
+    #[serde(other)]
+    Other,
+}
+
+/// The beginning of a message.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MessageStart {
+    /// Its id.
+    pub(crate) id: String,
+}
+
+/// More of a content block.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type")]
+pub(crate) enum Delta {
+    /// More of the answer.
+    #[serde(rename = "text_delta")]
+    Text {
+        /// The text to append.
+        text: String,
+    },
+    /// More of the reasoning.
+    #[serde(rename = "thinking_delta")]
+    Thinking {
+        /// The text to append.
+        thinking: String,
+    },
+    /// Arguments of a tool, signatures and the like.
+    #[serde(other)]
+    Other,
+}
+
+/// A complete content block of the model's.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Assistant {
+    /// The message it belongs to.
+    pub(crate) message: AssistantMessage,
+    /// The sub-agent's call, if it is a sub-agent's.
+    #[serde(default)]
+    pub(crate) parent_tool_use_id: Option<String>,
+    /// The API's failure of which the text tells.
+    #[serde(default)]
+    pub(crate) error: Option<AssistantError>,
+    /// The failure of the connection, by newer CLIs.
+    #[serde(default)]
+    pub(crate) api_error: Option<String>,
+}
+
+/// The message around a content block. Several lines carry the same message, each with one block of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AssistantMessage {
+    /// Its id.
+    pub(crate) id: String,
+    /// The blocks; one, so far.
+    #[serde(default, deserialize_with = "blocks")]
+    pub(crate) content: Vec<Block>,
+}
+
+/// What the CLI calls an API's failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AssistantError {
+    /// The key is not accepted.
+    AuthenticationFailed,
+    /// The account's money or plan is used up.
+    BillingError,
+    /// Too many requests.
+    RateLimit,
+    /// The provider is overloaded.
+    Overloaded,
+    /// The request is wrong, too large, or against the provider's rules.
+    InvalidRequest,
+    /// There is no such model.
+    ModelNotFound,
+    /// The provider failed, or the connection.
+    ServerError,
+    /// The answer grew too long.
+    MaxOutputTokens,
+    /// Anything else.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What the model is told.
+#[derive(Debug, Deserialize)]
+pub(crate) struct UserLine {
+    /// The message.
+    pub(crate) message: UserMessage,
+    /// The result in the tool's own form.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) tool_use_result: Option<ToolUseResult>,
+}
+
+/// The message around what the model is told.
+#[derive(Debug, Deserialize)]
+pub(crate) struct UserMessage {
+    /// The blocks. A bare text holds no result.
+    #[serde(default, deserialize_with = "blocks")]
+    pub(crate) content: Vec<Block>,
+}
+
+/// A tool's result in its own form, as far as it is read: a sub-agent's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ToolUseResult {
+    /// `completed`, or `async_launched` for a sub-agent that goes on in the background.
+    pub(crate) status: Option<String>,
+    /// What the sub-agent reported, without the CLI's remarks to the model.
+    #[serde(deserialize_with = "blocks")]
+    pub(crate) content: Vec<Block>,
+}
+
+/// A content block.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Block {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// Reasoning.
+    Thinking {
+        /// The text; empty when the provider keeps it to itself.
+        #[serde(default)]
+        thinking: String,
+    },
+    /// A tool call.
+    ToolUse {
+        /// Its id.
+        id: String,
+        /// The tool.
+        name: String,
+        /// Its arguments; opaque.
+        #[serde(default)]
+        input: Value,
+    },
+    /// A tool's result.
+    ToolResult(ResultBlock),
+    /// An image.
+    Image,
+    /// Anything else.
+    #[serde(other)]
+    Other,
+}
+
+/// A tool's result.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ResultBlock {
+    /// The call.
+    pub(crate) tool_use_id: String,
+    /// What came of it.
+    #[serde(default)]
+    pub(crate) content: ToolOutput,
+    /// Whether it failed.
+    #[serde(default)]
+    pub(crate) is_error: Option<bool>,
+}
+
+/// A tool's output: text, or blocks.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum ToolOutput {
+    /// Text.
+    Text(String),
+    /// Blocks.
+    Blocks(Vec<Block>),
+    /// Something else.
+    Other(IgnoredAny),
+}
+
+impl Default for ToolOutput {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+impl ToolOutput {
+    /// The output as text; what isn't text is named.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Blocks(blocks) => text_of(blocks),
+            Self::Other(_) => String::new(),
+        }
+    }
+}
+
+/// The text of blocks; an image leaves a word.
+pub(crate) fn text_of(blocks: Vec<Block>) -> String {
+    let texts: Vec<String> = blocks
+        .into_iter()
+        .filter_map(|block| match block {
+            Block::Text { text } => Some(text),
+            Block::Image => Some("[image]".to_owned()),
+            _ => None,
+        })
+        .collect();
+    texts.join("\n")
+}
+
+/// Blocks, or a bare text, or something that this version can't read: then none.
+fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Block>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Content {
+        Text(String),
+        Blocks(Vec<OneBlock>),
+        Other(IgnoredAny),
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneBlock {
+        Known(Block),
+        Odd(IgnoredAny),
+    }
+    Ok(match Content::deserialize(deserializer)? {
+        Content::Text(text) => vec![Block::Text { text }],
+        Content::Blocks(blocks) => blocks
+            .into_iter()
+            .map(|block| match block {
+                OneBlock::Known(block) => block,
+                OneBlock::Odd(_) => Block::Other,
+            })
+            .collect(),
+        Content::Other(_) => Vec::new(),
+    })
+}
+
+/// The value if it has the form that is read here.
+fn lenient<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Lenient<T> {
+        Known(T),
+        Odd(IgnoredAny),
+    }
+    Ok(match Lenient::deserialize(deserializer)? {
+        Lenient::Known(value) => Some(value),
+        Lenient::Odd(_) => None,
+    })
+}
+
+/// A question of the CLI's. It waits for an answer for ever.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ControlRequest {
+    /// Its id.
+    pub(crate) request_id: String,
+    /// What it asks.
+    pub(crate) request: RequestFromCli,
+}
+
+/// What the CLI can ask.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "subtype", rename_all = "snake_case")]
+pub(crate) enum RequestFromCli {
+    /// May this tool run?
+    CanUseTool {
+        /// The tool.
+        tool_name: String,
+        /// Its arguments; opaque, and to be given back when it may.
+        #[serde(default)]
+        input: Value,
+    },
+    /// A hook of ours is to run.
+    HookCallback,
+    /// Anything else.
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    response: ControlResponse,
+}
+
+#[derive(Deserialize)]
+struct Withdrawn {
+    request_id: String,
+}
+
+/// The CLI's answer to one of our requests.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "subtype", rename_all = "snake_case")]
+pub(crate) enum ControlResponse {
+    /// It was done.
+    Success {
+        /// Which request.
+        request_id: String,
+        /// What came of it, as far as it is read.
+        #[serde(default)]
+        response: Option<Value>,
+    },
+    /// It was not done.
+    Error {
+        /// Which request.
+        request_id: String,
+        /// Why.
+        #[serde(default)]
+        error: String,
+    },
+}
+
+impl ControlResponse {
+    /// Which request it answers.
+    pub(crate) fn request_id(&self) -> &str {
+        match self {
+            Self::Success { request_id, .. } | Self::Error { request_id, .. } => request_id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_no_failure() {
+        for line in [
+            r#"{"type":"brand_new","x":1}"#,
+            r#"{"type":"system","subtype":"brand_new"}"#,
+            r#"{"type":"stream_event","event":{"type":"brand_new"},"parent_tool_use_id":null}"#,
+            r#"{"type":"assistant","message":{"id":"m","content":[{"type":"brand_new"},{"no":"type"},7]}}"#,
+            r#"{"type":"assistant","message":{"id":"m","content":[]},"error":"brand_new"}"#,
+            r#"{"type":"user","message":{"content":"plain"},"tool_use_result":"Error: x"}"#,
+            r#"{"type":"user","message":{"content":{"odd":1}},"tool_use_result":[1]}"#,
+            r#"{"type":"control_request","request_id":"1","request":{"subtype":"brand_new","a":1}}"#,
+            r#"{"type":"result"}"#,
+        ] {
+            let parsed = Message::parse(line.as_bytes());
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_said_to_be_none() {
+        for line in [
+            "",
+            "not json",
+            "[1]",
+            "{\"type\":1}",
+            "{\"type\":\"assis",
+            "{}",
+        ] {
+            assert!(Message::parse(line.as_bytes()).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_type_may_stand_at_the_end() {
+        let line = r#"{"is_error":true,"num_turns":2,"subtype":"success","type":"result"}"#;
+        let Ok(Message::Result(result)) = Message::parse(line.as_bytes()) else {
+            panic!("no result");
+        };
+        assert!(result.is_error);
+    }
+
+    #[test]
+    fn a_results_blocks_become_text() {
+        let line = r#"{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"one"},{"type":"image","source":{}},{"type":"text","text":"two"}]}]}}"#;
+        let Ok(Message::User(user)) = Message::parse(line.as_bytes()) else {
+            panic!("no user line");
+        };
+        let Some(Block::ToolResult(result)) = user.message.content.into_iter().next() else {
+            panic!("no result");
+        };
+        assert_eq!(result.content.text(), "one\n[image]\ntwo");
+    }
+}
