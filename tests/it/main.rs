@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails should fail at once")]
 
-mod probe_g1;
-mod probe_g2;
+mod attempts;
+mod cancel;
+mod delivery;
+mod processes;
+mod requests;
+mod secrets;
+mod sessions;
 mod turns;

@@ -31,15 +31,25 @@ impl Settings {
         let port = free_port();
         let home = root.join("home");
         let workspace = root.join("workspace");
-        for folder in [&home, &workspace] {
+        let temporary = root.join("tmp");
+        for folder in [&home, &workspace, &temporary] {
             fs::create_dir_all(folder).expect("the test's folder is writable");
         }
-        let name = root.file_name().and_then(|name| name.to_str()).expect("the test's folder has a plain name");
-        let text = |path: &Path| path.to_str().expect("the test's folder has a plain name").to_owned();
+        let name = root
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("the test's folder has a plain name");
+        let text = |path: &Path| {
+            path.to_str()
+                .expect("the test's folder has a plain name")
+                .to_owned()
+        };
         let env = [
             ("PATH", std_path()),
             ("HOME", text(&home)),
             ("LANG", "C.UTF-8".to_owned()),
+            // An executor that a test kills leaves its temporary folder to the next one.
+            ("TMPDIR", text(&temporary)),
             ("EXECUTOR_MODE", "docker".to_owned()),
             ("EXECUTOR_NAME", format!("wegent-task-{name}")),
             ("HOST", "127.0.0.1".to_owned()),
@@ -48,14 +58,28 @@ impl Settings {
             ("HEARTBEAT_ID", "1".to_owned()),
             ("HEARTBEAT_TYPE", "task".to_owned()),
             ("HEARTBEAT_ENABLED", "true".to_owned()),
-            ("EXECUTOR_MANAGER_HEARTBEAT_BASE_URL", backend.heartbeat_base_url()),
+            (
+                "EXECUTOR_MANAGER_HEARTBEAT_BASE_URL",
+                backend.heartbeat_base_url(),
+            ),
             ("WORKSPACE_ROOT", text(&workspace)),
             ("CODEX_BINARY_PATH", text(codex)),
             ("JAVA_HOME", "/opt/image/java".to_owned()),
-            ("GIT_TOKEN_AES_KEY", "operators-aes-key-0123456789abcdef".to_owned()),
+            (
+                "GIT_TOKEN_AES_KEY",
+                "operators-aes-key-0123456789abcdef".to_owned(),
+            ),
         ];
-        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { env, port, log: root.join("executor.log"), args: Vec::new() }
+        let env = env
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        Self {
+            env,
+            port,
+            log: root.join("executor.log"),
+            args: Vec::new(),
+        }
     }
 
     /// Sets a variable.
@@ -77,7 +101,10 @@ impl Executor {
     /// # Panics
     /// If it does not become healthy.
     pub async fn start(settings: Settings) -> Self {
-        let mut executor = Self { child: spawn(&settings), settings };
+        let mut executor = Self {
+            child: spawn(&settings),
+            settings,
+        };
         executor.healthy().await;
         executor
     }
@@ -86,11 +113,21 @@ impl Executor {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             let url = format!("{}/", self.url());
-            if client::get(&url, Duration::from_secs(1)).await.is_ok_and(|answer| answer.status == 200) {
+            if client::get(&url, Duration::from_secs(1))
+                .await
+                .is_ok_and(|answer| answer.status == 200)
+            {
                 return;
             }
-            let exited = self.child.try_wait().expect("the executor can be waited for");
-            assert!(exited.is_none() && Instant::now() < until, "the executor did not get healthy:\n{}", self.log());
+            let exited = self
+                .child
+                .try_wait()
+                .expect("the executor can be waited for");
+            assert!(
+                exited.is_none() && Instant::now() < until,
+                "the executor did not get healthy:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -105,9 +142,17 @@ impl Executor {
         &self.settings
     }
 
+    /// What it is started with the next time.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
     /// Its process id.
     pub fn pid(&self) -> i32 {
-        self.child.id().and_then(|pid| pid.try_into().ok()).expect("the executor runs")
+        self.child
+            .id()
+            .and_then(|pid| pid.try_into().ok())
+            .expect("the executor runs")
     }
 
     /// Its name, which marks the processes it starts.
@@ -145,7 +190,9 @@ impl Executor {
         let start = Instant::now();
         signal(self.pid(), "TERM");
         let status = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
-        let status = status.expect("the executor exits").expect("the executor can be waited for");
+        let status = status
+            .expect("the executor exits")
+            .expect("the executor can be waited for");
         (start.elapsed(), status.code())
     }
 }
@@ -155,15 +202,28 @@ impl Executor {
 /// # Panics
 /// If the process is not there.
 pub fn signal(pid: i32, name: &str) {
-    #[expect(clippy::disallowed_methods, reason = "a test acts from outside, as an operator would")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test acts from outside, as an operator would"
+    )]
     let mut kill = std::process::Command::new("kill");
-    let status = kill.args([&format!("-{name}"), &pid.to_string()]).status().expect("`kill` can be started");
+    let status = kill
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status()
+        .expect("`kill` can be started");
     assert!(status.success(), "no process {pid}");
 }
 
 fn spawn(settings: &Settings) -> Child {
-    let log = fs::OpenOptions::new().create(true).append(true).open(&settings.log).expect("the log can be written");
-    #[expect(clippy::disallowed_methods, reason = "a test starts the executor from outside, as a manager would")]
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&settings.log)
+        .expect("the log can be written");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test starts the executor from outside, as a manager would"
+    )]
     let mut command = Command::new(binary());
     command
         .args(&settings.args)
@@ -180,13 +240,20 @@ fn spawn(settings: &Settings) -> Child {
 /// The executor that was built with this test: it lies beside the test's own binary.
 pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a running program has a path");
-    let folder = own.ancestors().find(|folder| folder.join("wegent-executor").is_file());
-    folder.map(|folder| folder.join("wegent-executor")).expect("`make build` builds wegent-executor")
+    let folder = own
+        .ancestors()
+        .find(|folder| folder.join("wegent-executor").is_file());
+    folder
+        .map(|folder| folder.join("wegent-executor"))
+        .expect("`make build` builds wegent-executor")
 }
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }
 
 #[expect(clippy::disallowed_methods, reason = "tools need the machine's PATH")]

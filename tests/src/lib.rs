@@ -19,14 +19,14 @@ mod turn;
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use testkit::{Backend, ModelServer, View, http::client::Answer, model::Options, oracle};
 
 pub use executor::{Executor, Settings, binary, signal};
-pub use processes::Sleeper;
+pub use processes::{Sleeper, until};
 pub use turn::{API_KEY, AUTH_TOKEN, SKILL_TOKEN, TurnBody};
 
 /// How long a turn may take in a test. Generous: the machine may have two cores and much to do.
@@ -51,20 +51,35 @@ impl World {
     }
 
     /// The same with a model and an executor that are set up otherwise.
-    pub async fn build_with(test: &str, model: Options, change: impl FnOnce(&mut Settings)) -> Option<Self> {
+    pub async fn build_with(
+        test: &str,
+        model: Options,
+        change: impl FnOnce(&mut Settings),
+    ) -> Option<Self> {
         let codex = testkit::cli::require_codex(test)?;
         Some(Self::with_cli(&codex, model, change).await)
     }
 
     /// A world with any program in Codex's place.
-    pub async fn with_cli(codex: &Path, model: Options, change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn with_cli(
+        codex: &Path,
+        model: Options,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let root = private_folder();
         let backend = Backend::start().await.expect("the fake backend can listen");
-        let model = ModelServer::start(model).await.expect("the scripted model can listen");
+        let model = ModelServer::start(model)
+            .await
+            .expect("the scripted model can listen");
         let mut settings = Settings::new(root.path(), codex, &backend);
         change(&mut settings);
         let executor = Executor::start(settings).await;
-        Self { backend, model, executor, root }
+        Self {
+            backend,
+            model,
+            executor,
+            root,
+        }
     }
 
     /// A request in Wegent's form that asks the scripted model.
@@ -78,8 +93,53 @@ impl World {
     /// If the executor does not answer 200.
     pub async fn dispatch(&self, turn: &TurnBody) -> Value {
         let answer = self.post(&turn.0).await;
-        assert_eq!(answer.status, 200, "dispatch was refused: {}", answer.text());
+        assert_eq!(
+            answer.status,
+            200,
+            "dispatch was refused: {}",
+            answer.text()
+        );
         answer.json()
+    }
+
+    /// Posts a turn until the executor runs it: while the end of the attempt before is not known to be delivered, the
+    /// answer is that attempt's state. Once it runs, to post the same again changes nothing.
+    ///
+    /// # Panics
+    /// If it is not run.
+    pub async fn dispatch_anew(&self, turn: &TurnBody) {
+        let begun = || {
+            let callbacks = self.backend.callbacks(turn.subtask());
+            callbacks
+                .iter()
+                .filter(|callback| callback.event_type() == "response.created")
+                .count()
+        };
+        let (before, limit) = (begun(), Instant::now() + PATIENCE);
+        while begun() == before {
+            let answer = self.dispatch(turn).await;
+            assert!(Instant::now() < limit, "never begun: {answer}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Posts a turn until its state is `state`, in Wegent's words.
+    ///
+    /// # Panics
+    /// If it does not become so.
+    pub async fn dispatch_until(&self, turn: &TurnBody, state: &str) {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.dispatch(turn).await;
+            if answer["message"]
+                .as_str()
+                .is_some_and(|message| message.ends_with(state))
+            {
+                return;
+            }
+            assert!(Instant::now() < limit, "never {state}: {answer}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Posts any body to `/v1/responses`.
@@ -87,7 +147,10 @@ impl World {
     /// # Panics
     /// If no answer comes.
     pub async fn post(&self, body: &Value) -> Answer {
-        self.backend.dispatch(&self.executor.url(), body).await.expect("the executor answers a dispatch")
+        self.backend
+            .dispatch(&self.executor.url(), body)
+            .await
+            .expect("the executor answers a dispatch")
     }
 
     /// Waits for the end of a turn's first attempt and gives what the person sees, having checked that nothing was wrong.
@@ -100,7 +163,12 @@ impl World {
     /// # Panics
     /// If it does not end in time, or anything was wrong with its callbacks.
     pub async fn finished_attempt(&self, subtask: i64, attempt: usize) -> View {
-        if self.backend.wait_end(subtask, attempt, PATIENCE).await.is_none() {
+        if self
+            .backend
+            .wait_end(subtask, attempt, PATIENCE)
+            .await
+            .is_none()
+        {
             panic!(
                 "subtask {subtask} did not end; seen: {:#?}\nlog:\n{}",
                 self.backend.view(subtask),
@@ -109,7 +177,11 @@ impl World {
         }
         let view = self.backend.view(subtask);
         oracle::assert_clean(&view);
-        assert!(self.backend.mistakes().is_empty(), "{:#?}", self.backend.mistakes());
+        assert!(
+            self.backend.mistakes().is_empty(),
+            "{:#?}",
+            self.backend.mistakes()
+        );
         view
     }
 
@@ -125,10 +197,23 @@ impl World {
     /// If they don't in time.
     pub async fn wait_for(&self, subtask: i64, what: &str, condition: impl Fn(&View) -> bool) {
         let seen = self.backend.wait_for(PATIENCE, |callbacks| {
-            let ours = callbacks.iter().filter(|callback| callback.subtask() == Some(subtask));
+            let ours = callbacks
+                .iter()
+                .filter(|callback| callback.subtask() == Some(subtask));
             condition(&oracle::replay(ours))
         });
-        assert!(seen.await, "{what}: {:#?}\nlog:\n{}", self.backend.view(subtask), self.executor.log());
+        assert!(
+            seen.await,
+            "{what}: {:#?}\nlog:\n{}",
+            self.backend.view(subtask),
+            self.executor.log()
+        );
+    }
+
+    /// The folder of the executor's journals.
+    pub fn journals(&self) -> PathBuf {
+        let home = self.root.path().join("home/.wegent-executor");
+        home.join("journal").join(self.executor.name())
     }
 
     /// The workspace folder of a task.
@@ -138,8 +223,11 @@ impl World {
 }
 
 /// A folder for one test. Not under the system's temporary folder: Codex does not make its helpers in a home there.
-fn private_folder() -> tempfile::TempDir {
+pub fn private_folder() -> tempfile::TempDir {
     let parent = testkit::cli::workspace_root().join("target/e2e");
     std::fs::create_dir_all(&parent).expect("the target folder is writable");
-    tempfile::Builder::new().prefix("w").tempdir_in(parent).expect("the target folder is writable")
+    tempfile::Builder::new()
+        .prefix("w")
+        .tempdir_in(parent)
+        .expect("the target folder is writable")
 }

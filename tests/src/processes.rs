@@ -24,7 +24,11 @@ impl Sleeper {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         // Long enough to outlive the test; the fraction tells test processes and sleepers apart.
-        Self(format!("sleep 9000.{}{:04}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+        Self(format!(
+            "sleep 9000.{}{:04}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ))
     }
 
     /// What sleeps so, and the shells that were told to.
@@ -39,13 +43,13 @@ impl Sleeper {
     /// # Panics
     /// If they don't appear.
     pub async fn appear(&self, count: usize) {
-        let until = Instant::now() + PATIENCE;
-        let asleep = || self.running().into_iter().filter(|proc| proc.command == self.0).count();
-        while asleep() < count {
-            assert!(Instant::now() < until, "`{self}` was not started: {:?}", self.running());
-            // Nobody but its parent is told of a process.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let asleep = || {
+            self.running()
+                .into_iter()
+                .filter(|proc| proc.command == self.0)
+                .count()
+        };
+        until(&format!("`{self}` starts"), || asleep() >= count).await;
     }
 }
 
@@ -55,12 +59,29 @@ impl fmt::Display for Sleeper {
     }
 }
 
+/// Waits for something that nobody tells us of: a process, a file.
+///
+/// # Panics
+/// If it doesn't come about.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    let limit = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < limit, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 impl World {
     /// Every process that carries a mark of this world's executor. The executor itself carries none.
     pub fn marked(&self) -> Vec<Proc> {
         let prefix = format!("{}.", self.executor.name());
         let mut found = procs::all();
-        found.retain(|proc| !proc.is_zombie() && proc.variable(MARK).is_some_and(|mark| mark.starts_with(&prefix)));
+        found.retain(|proc| {
+            !proc.is_zombie()
+                && proc
+                    .variable(MARK)
+                    .is_some_and(|mark| mark.starts_with(&prefix))
+        });
         found
     }
 
@@ -89,10 +110,18 @@ impl World {
     ///
     /// # Panics
     /// If something is left `limit` after `since`.
-    pub async fn gone(&self, since: Instant, limit: Duration, which: impl Fn() -> Vec<Proc>) -> Duration {
+    pub async fn gone(
+        &self,
+        since: Instant,
+        limit: Duration,
+        which: impl Fn() -> Vec<Proc>,
+    ) -> Duration {
         let left = procs::wait_until_gone(which, limit.saturating_sub(since.elapsed())).await;
         if let Err(left) = left {
-            panic!("left after {limit:?}: {left:#?}\nlog:\n{}", self.executor.log());
+            panic!(
+                "left after {limit:?}: {left:#?}\nlog:\n{}",
+                self.executor.log()
+            );
         }
         since.elapsed()
     }

@@ -9,7 +9,8 @@ pub const AUTH_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e2e-task-token.sig";
 /// The skills' token in every request.
 pub const SKILL_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e2e-skill-token.sig";
 
-const CAPTURED: &str = include_str!("../../crates/wegent-protocol/fixtures/requests/codex-live-first.json");
+const CAPTURED: &str =
+    include_str!("../../crates/wegent-protocol/fixtures/requests/codex-live-first.json");
 
 /// The body of a dispatch.
 #[derive(Clone, Debug)]
@@ -42,13 +43,23 @@ impl TurnBody {
     /// # Panics
     /// If the body has none.
     pub fn subtask(&self) -> i64 {
-        self.0["metadata"]["subtask_id"].as_i64().expect("a turn has a subtask")
+        self.0["metadata"]["subtask_id"]
+            .as_i64()
+            .expect("a turn has a subtask")
     }
 
     /// The same with a field of `metadata` set.
     #[must_use]
     pub fn with(mut self, field: &str, value: Value) -> Self {
         self.0["metadata"][field] = value;
+        self
+    }
+
+    /// The same for another model.
+    #[must_use]
+    pub fn with_model(mut self, model: &str) -> Self {
+        self.0["model"] = json!(model);
+        self.0["model_config"]["model_id"] = json!(model);
         self
     }
 

@@ -21,6 +21,7 @@ use provider::Provider;
 use screen::Screen;
 use task::Task;
 use testkit::{cli, oracle::Terminal, procs};
+use tokio::signal::unix::{SignalKind, signal};
 use wegent_executor_tests::World;
 
 const TASK: i64 = 1;
@@ -50,6 +51,8 @@ enum Failure {
     Leftovers(Vec<procs::Proc>),
     #[error("the demo's folder can't be removed: {0}")]
     Folder(#[source] io::Error),
+    #[error("can't receive signals: {0}")]
+    Signals(#[source] io::Error),
     #[error("interrupted")]
     Interrupted,
 }
@@ -63,7 +66,10 @@ fn main() -> ExitCode {
     // The stage panics if it can't be set up; it is taken down by unwinding, and the reason has been printed.
     match catch_unwind(AssertUnwindSafe(|| runtime.block_on(demo()))) {
         Ok(Ok(())) => {
-            println!("\ndemo: succeeded in {:.1} s", start.elapsed().as_secs_f64());
+            Screen::new(provider::colours_wanted()).title(&format!(
+                "demo: succeeded in {:.1} s",
+                start.elapsed().as_secs_f64()
+            ));
             ExitCode::SUCCESS
         }
         Ok(Err(failure)) => failed(&failure),
@@ -80,10 +86,15 @@ async fn demo() -> Result<(), Failure> {
     let codex = cli::codex()?;
     let provider = Provider::of_environment();
     let mut screen = Screen::new(provider::colours_wanted());
-    let world = World::with_cli(&codex, provider.scripted_model(), |settings| provider.prepare(settings)).await;
+    let world = World::with_cli(&codex, provider.scripted_model(), |settings| {
+        provider.prepare(settings)
+    })
+    .await;
+    let mut term = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
     let played = tokio::select! {
         played = play(&world, &provider, &mut screen) => played,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        _ = term.recv() => Err(Failure::Interrupted),
     };
     if played.is_err() {
         eprintln!("\nThe executor's log:\n{}", world.executor.log());
@@ -95,17 +106,24 @@ async fn demo() -> Result<(), Failure> {
 /// Has the task run and says whether everything about it was right.
 async fn play(world: &World, provider: &Provider, screen: &mut Screen) -> Result<(), Failure> {
     let task = Task::set_up(&world.workspace(TASK))?;
-    screen.title(&format!("Codex task for {provider}, in {}", world.workspace(TASK).display()));
+    screen.title(&format!(
+        "Codex task for {provider}, in {}",
+        world.workspace(TASK).display()
+    ));
     screen.prompt(task::PROMPT);
     let body = provider.request(TASK, SUBTASK, task::PROMPT, &world.model.base_url());
     let answer = world.post(&body.0).await;
     if answer.status != 200 {
-        return Err(Failure::Refused { status: answer.status, body: answer.text() });
+        return Err(Failure::Refused {
+            status: answer.status,
+            body: answer.text(),
+        });
     }
     let ended = watch(world, provider.patience(), screen).await;
     // The diff is worth seeing in any case.
     screen.title("The repository's diff");
-    screen.raw(&task.diff(screen.has_colours())?);
+    let diff = task.diff(screen.has_colours())?;
+    screen.raw(if diff.is_empty() { "(none)\n" } else { &diff });
     ended?;
     Ok(task.check()?)
 }
@@ -117,7 +135,10 @@ async fn watch(world: &World, patience: Duration, screen: &mut Screen) -> Result
     loop {
         let left = until.saturating_duration_since(Instant::now());
         // A callback is shown once it is answered, as Wegent does not show one that it refused.
-        let more = world.backend.wait_for(left, |all| all.get(shown).is_some_and(|next| next.shown)).await;
+        let more = world
+            .backend
+            .wait_for(left, |all| all.get(shown).is_some_and(|next| next.shown))
+            .await;
         if !more {
             return Err(Failure::NoEnd(patience));
         }
@@ -133,26 +154,35 @@ async fn watch(world: &World, patience: Duration, screen: &mut Screen) -> Result
     let view = world.backend.view(SUBTASK);
     match view.terminal {
         Some(Terminal::Completed { .. }) => {}
-        Some(Terminal::Failed { code, message }) => return Err(Failure::NotCompleted(format!("{code}: {message}"))),
-        Some(Terminal::Cancelled { message }) => return Err(Failure::NotCompleted(format!("cancelled: {message}"))),
+        Some(Terminal::Failed { code, message }) => {
+            return Err(Failure::NotCompleted(format!("{code}: {message}")));
+        }
+        Some(Terminal::Cancelled { message }) => {
+            return Err(Failure::NotCompleted(format!("cancelled: {message}")));
+        }
         None => return Err(Failure::NotCompleted("no terminal callback".to_owned())),
     }
     let problems = view.problems.iter().map(ToString::to_string);
-    let problems: Vec<String> = problems.chain(world.backend.mistakes().iter().map(ToString::to_string)).collect();
-    if problems.is_empty() { Ok(()) } else { Err(Failure::Callbacks(problems.join("; "))) }
+    let problems: Vec<String> = problems
+        .chain(world.backend.mistakes().iter().map(ToString::to_string))
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Callbacks(problems.join("; ")))
+    }
 }
 
 /// Takes everything down as an operator would, and makes sure that nothing is left.
-async fn stop(world: World) -> Result<(), Failure> {
-    let World { mut executor, root, .. } = world;
-    let started = procs::descendants(executor.pid());
-    let (_, code) = executor.terminate().await;
-    let left = || {
-        let mut running = procs::all();
-        running.retain(|proc| started.iter().any(|known| known.pid == proc.pid && known.command == proc.command));
-        running
-    };
-    procs::wait_until_gone(left, AFTERMATH).await.map_err(Failure::Leftovers)?;
-    root.close().map_err(Failure::Folder)?;
-    if code == Some(0) { Ok(()) } else { Err(Failure::ExitCode(code)) }
+async fn stop(mut world: World) -> Result<(), Failure> {
+    let (_, code) = world.executor.terminate().await;
+    procs::wait_until_gone(|| world.marked(), AFTERMATH)
+        .await
+        .map_err(Failure::Leftovers)?;
+    world.root.close().map_err(Failure::Folder)?;
+    if code == Some(0) {
+        Ok(())
+    } else {
+        Err(Failure::ExitCode(code))
+    }
 }

@@ -80,10 +80,20 @@ impl Provider {
     }
 
     /// The task as Wegent would send it.
-    pub(crate) fn request(&self, task: i64, subtask: i64, prompt: &str, scripted: &str) -> TurnBody {
+    pub(crate) fn request(
+        &self,
+        task: i64,
+        subtask: i64,
+        prompt: &str,
+        scripted: &str,
+    ) -> TurnBody {
         let (model, base_url, key) = match self {
             Self::Scripted => (SCRIPTED_MODEL, scripted, None),
-            Self::Real { model, base_url, key } => (model.as_str(), base_url.as_str(), Some(key)),
+            Self::Real {
+                model,
+                base_url,
+                key,
+            } => (model.as_str(), base_url.as_str(), Some(key)),
         };
         let mut body = TurnBody::new(task, subtask, prompt, base_url);
         let system = "You are a careful programmer. Your answers are read in a chat.";
@@ -110,7 +120,9 @@ impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scripted => f.write_str("the scripted model"),
-            Self::Real { model, base_url, .. } => write!(f, "{model} at {base_url}"),
+            Self::Real {
+                model, base_url, ..
+            } => write!(f, "{model} at {base_url}"),
         }
     }
 }
@@ -121,7 +133,12 @@ pub(crate) fn colours_wanted() -> bool {
 }
 
 /// A variable of the demo's own environment; a blank one counts as not set.
-#[expect(clippy::disallowed_methods, reason = "the demo is a program of its own, and this is where it reads its environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the demo is a program of its own, and this is where it reads its environment"
+)]
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
 }

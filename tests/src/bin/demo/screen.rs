@@ -40,7 +40,11 @@ impl Screen {
     /// Colours are used at a terminal only, and only if they are wanted.
     pub(crate) fn new(colours_wanted: bool) -> Self {
         let colours = colours_wanted && io::stdout().is_terminal();
-        Self { colours, cursor: Cursor::Free, tools: HashMap::new() }
+        Self {
+            colours,
+            cursor: Cursor::Free,
+            tools: HashMap::new(),
+        }
     }
 
     /// Whether colours are used.
@@ -76,7 +80,9 @@ impl Screen {
                 self.text(&thought);
             }
             "response.block.created" => self.tool_begins(&data["block"]),
-            "response.block.updated" => self.tool_goes_on(string(&data["block_id"]), &data["updates"]),
+            "response.block.updated" => {
+                self.tool_goes_on(string(&data["block_id"]), &data["updates"])
+            }
             "response.completed" => {
                 let usage = &data["response"]["usage"];
                 let (input, output) = (&usage["input_tokens"], &usage["output_tokens"]);
@@ -85,7 +91,11 @@ impl Screen {
             }
             "error" => {
                 let word = self.painted(RED, "failed");
-                self.line(&format!("{word} ({}): {}", string(&data["code"]), harmless(string(&data["message"]))));
+                self.line(&format!(
+                    "{word} ({}): {}",
+                    string(&data["code"]),
+                    harmless(string(&data["message"]))
+                ));
             }
             "response.incomplete" => {
                 let word = self.painted(RED, "cancelled");
@@ -109,7 +119,9 @@ impl Screen {
     }
 
     fn tool_goes_on(&mut self, id: &str, updates: &Value) {
-        let Some(line) = self.tools.get(id) else { return };
+        let Some(line) = self.tools.get(id) else {
+            return;
+        };
         let status = match string(&updates["status"]) {
             "done" => self.painted(GREEN, "done"),
             "error" => self.painted(RED, "error"),
@@ -129,7 +141,11 @@ impl Screen {
             self.free_line();
         }
         put(text);
-        self.cursor = if text.ends_with('\n') { Cursor::Free } else { Cursor::Text };
+        self.cursor = if text.ends_with('\n') {
+            Cursor::Free
+        } else {
+            Cursor::Text
+        };
     }
 
     fn line(&mut self, text: &str) {
@@ -145,7 +161,11 @@ impl Screen {
     }
 
     fn painted(&self, colour: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colours {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -161,12 +181,16 @@ fn string(value: &Value) -> &str {
 
 /// Without what would steer the terminal.
 fn harmless(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control() || matches!(character, '\n' | '\t')).collect()
+    text.chars()
+        .filter(|character| !character.is_control() || matches!(character, '\n' | '\t'))
+        .collect()
 }
 
 /// The most telling argument of a tool call, on one line.
 fn argument(input: &Value) -> String {
-    let telling = ["command", "file_path", "query"].iter().find_map(|name| input[*name].as_str());
+    let telling = ["command", "file_path", "query"]
+        .iter()
+        .find_map(|name| input[*name].as_str());
     let text = telling.map_or_else(|| input.to_string(), str::to_owned);
     let line = text.lines().next().unwrap_or_default();
     harmless(line).chars().take(ARGUMENT).collect()

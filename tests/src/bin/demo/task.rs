@@ -28,9 +28,16 @@ pub(crate) enum TaskError {
     #[error("`{}` can't be used: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("`git {arguments}` can't be started: {source}")]
-    NoGit { arguments: String, source: io::Error },
+    NoGit {
+        arguments: String,
+        source: io::Error,
+    },
     #[error("`git {arguments}` ended with {status}: {said}")]
-    Git { arguments: String, status: ExitStatus, said: String },
+    Git {
+        arguments: String,
+        status: ExitStatus,
+        said: String,
+    },
     #[error("{FILE} was not changed")]
     Unchanged,
     #[error("{FILE} was changed, but not as it was asked for")]
@@ -50,26 +57,46 @@ pub(crate) fn scripted_edit() -> String {
 impl Task {
     /// Makes the repository, with the file committed.
     pub(crate) fn set_up(folder: &Path) -> Result<Self, TaskError> {
-        let task = Self { folder: folder.to_owned() };
-        let failed = |source| TaskError::File { path: folder.to_owned(), source };
-        fs::create_dir_all(folder).and_then(|()| fs::write(task.file(), BEFORE)).map_err(failed)?;
+        let task = Self {
+            folder: folder.to_owned(),
+        };
+        let failed = |source| TaskError::File {
+            path: folder.to_owned(),
+            source,
+        };
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(task.file(), BEFORE))
+            .map_err(failed)?;
         task.git(&["init", "--quiet", "--initial-branch=main"])?;
         task.git(&["add", FILE])?;
         let author = ["-c", "user.name=Demo", "-c", "user.email=demo@localhost"];
-        task.git(&[&author[..], &["commit", "--quiet", "--message=Sum up prices"]].concat())?;
+        task.git(
+            &[
+                &author[..],
+                &["commit", "--quiet", "--message=Sum up prices"],
+            ]
+            .concat(),
+        )?;
         Ok(task)
     }
 
     /// What has changed since.
     pub(crate) fn diff(&self, colours: bool) -> Result<String, TaskError> {
-        let colours = if colours { "--color=always" } else { "--color=never" };
+        let colours = if colours {
+            "--color=always"
+        } else {
+            "--color=never"
+        };
         let output = self.git(&["--no-pager", "diff", colours])?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Whether the file is as it was asked for.
     pub(crate) fn check(&self) -> Result<(), TaskError> {
-        let failed = |source| TaskError::File { path: self.file(), source };
+        let failed = |source| TaskError::File {
+            path: self.file(),
+            source,
+        };
         let content = fs::read_to_string(self.file()).map_err(failed)?;
         if content == BEFORE.replace(WRONG, RIGHT) {
             Ok(())
@@ -86,7 +113,10 @@ impl Task {
 
     /// Runs git without the person's own settings, hooks and signatures.
     fn git(&self, arguments: &[&str]) -> Result<Output, TaskError> {
-        #[expect(clippy::disallowed_methods, reason = "the demo acts from outside, as a person would")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the demo acts from outside, as a person would"
+        )]
         let mut command = Command::new("git");
         command.args(arguments).current_dir(&self.folder);
         for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"] {
@@ -100,7 +130,11 @@ impl Task {
             Ok(output) if output.status.success() => Ok(output),
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                Err(TaskError::Git { arguments, status: output.status, said })
+                Err(TaskError::Git {
+                    arguments,
+                    status: output.status,
+                    said,
+                })
             }
             Err(source) => Err(TaskError::NoGit { arguments, source }),
         }
