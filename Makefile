@@ -6,7 +6,7 @@ CLI_STAMP := $(CLI_DIR)/node_modules/.package-lock.json
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help cli build test test-fast demo lint fmt fmt-check clippy deny doc release clean
+.PHONY: help cli build test test-fast demo bench lint fmt fmt-check clippy deny doc release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ test-fast: ## Run the tests that need no CLI (the others say that they are skipp
 
 demo: cli build ## One Codex task from Wegent's request to the callbacks, with a scripted model
 	$(CARGO) run --locked -q -p wegent-executor-tests --bin demo
+
+bench: cli release ## Measure what an operator would ask about: start, memory, latency, size (release build)
+	$(CARGO) run --release --locked -q -p wegent-executor-tests --bin figures
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
