@@ -18,8 +18,17 @@ use serde_json::json;
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// Unlocked when it is closed, so also when we die.
-    _lock: Option<File>,
+    /// The lock ends with us, too, when we die.
+    lock: Option<File>,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // To close it is not enough: a process that is just being started holds a copy until it executes.
+        if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
+            tracing::warn!(%error, "a task's folder can't be unlocked");
+        }
+    }
 }
 
 impl Folder {
@@ -43,7 +52,7 @@ impl Folder {
         })?;
         write_if_absent(&path.join("settings.json"), &settings()).map_err(cannot)?;
         write_if_absent(&path.join(".claude.json"), &onboarding()).map_err(cannot)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// Where it is.
@@ -65,10 +74,29 @@ impl Folder {
             .find(|file| fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() > 0))
     }
 
-    /// How the conversation is named to the CLI: by its file, which is found from any working folder.
-    pub(crate) fn resume(&self, id: &SessionId) -> Option<OsString> {
-        self.transcript(id).map(PathBuf::into_os_string)
+    /// How the conversation is named to a CLI that works in `cwd`: by its id, or by its file if it was held elsewhere.
+    pub(crate) fn resume(&self, id: &SessionId, cwd: &Path) -> Option<OsString> {
+        let file = self.transcript(id)?;
+        let held_here = file.parent().and_then(Path::file_name) == Some(filed_under(cwd).as_ref());
+        Some(if held_here {
+            id.as_str().into()
+        } else {
+            file.into_os_string()
+        })
     }
+}
+
+/// The name of the folder in which the CLI keeps the conversations of a working folder.
+fn filed_under(cwd: &Path) -> String {
+    let real = fs::canonicalize(cwd).unwrap_or_else(|_| cwd.to_path_buf());
+    let plain = |character: char| {
+        if character.is_ascii_alphanumeric() {
+            character
+        } else {
+            '-'
+        }
+    };
+    real.to_string_lossy().chars().map(plain).collect()
 }
 
 enum LockError {
@@ -176,7 +204,10 @@ mod tests {
             "an empty one can't be resumed"
         );
         fs::write(&file, "{}\n").unwrap();
-        assert_eq!(folder.transcript(&id), Some(file));
+        assert_eq!(folder.transcript(&id), Some(file.clone()));
+        let resume = |cwd: &str| folder.resume(&id, Path::new(cwd)).unwrap();
+        assert_eq!(resume("/old/place"), id.as_str());
+        assert_eq!(resume("/new/place"), file.as_os_str());
         let odd = SessionId::new("../../settings").unwrap();
         assert_eq!(folder.transcript(&odd), None);
     }

@@ -3,10 +3,10 @@
 //! # How it works
 //!
 //! Each conversation has one long-lived `claude` process, started through its guard, spoken to over its stream-json
-//! protocol ([`protocol`]) and kept warm between the task's turns ([`pool`]). A turn opens the task's conversation
-//! ([`session`]: the warm process, a resumed one, or a new one), says the prompt and folds what Claude says into events
-//! ([`map`]) until the `result` line ([`turn`]). Tokens, MCP servers and the model go over the pipe; the model's key stays
-//! with the [`key_proxy`], so that no shell that Claude starts can see it.
+//! protocol (`protocol`) and kept warm between the task's turns (`pool`). A turn opens the task's conversation
+//! (`session`: the warm process, a resumed one, or a new one), says the prompt and folds what Claude says into events
+//! (`map`) until the `result` line (`turn`). Tokens, MCP servers and the model go over the pipe; the model's key stays
+//! with the `key_proxy`, so that no shell that Claude starts can see it.
 //!
 //! # Guarantees
 //!

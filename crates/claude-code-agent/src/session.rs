@@ -67,6 +67,8 @@ pub(crate) struct Opener {
 pub(crate) struct Opened {
     /// The conversation.
     pub(crate) session: Session,
+    /// Whether its process has run before.
+    pub(crate) warm: bool,
     /// What to tell.
     pub(crate) notices: Vec<(NoticeKind, String)>,
 }
@@ -101,7 +103,13 @@ impl Opener {
             };
             if same && session.fingerprint == fingerprint && session.cli.is_running() {
                 match self.tell(&mut session, turn, plan, &mut notices).await {
-                    Ok(()) => return Ok(Opened { session, notices }),
+                    Ok(()) => {
+                        return Ok(Opened {
+                            session,
+                            warm: true,
+                            notices,
+                        });
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "the warm process is not fit, a new one is started")
                     }
@@ -129,16 +137,26 @@ impl Opener {
             let session = self
                 .fresh(turn, workspace, fingerprint, &mut notices)
                 .await?;
-            return Ok(Opened { session, notices });
+            return Ok(Opened {
+                session,
+                warm: false,
+                notices,
+            });
         };
         let folder = Folder::open(&workspace.state)?;
-        if let Some(what) = folder.resume(resume.id()) {
+        if let Some(what) = folder.resume(resume.id(), &workspace.cwd) {
             let begin = (Begin::Resume(what), resume.id().clone());
             match self
                 .launch(turn, workspace, folder, begin, fingerprint, &mut notices)
                 .await
             {
-                Ok(session) => return Ok(Opened { session, notices }),
+                Ok(session) => {
+                    return Ok(Opened {
+                        session,
+                        warm: false,
+                        notices,
+                    });
+                }
                 Err(LaunchError::NoConversation) => {}
                 Err(LaunchError::Agent(error)) => return Err(error),
             }
@@ -158,7 +176,11 @@ impl Opener {
         let session = self
             .fresh(turn, workspace, fingerprint, &mut notices)
             .await?;
-        Ok(Opened { session, notices })
+        Ok(Opened {
+            session,
+            warm: false,
+            notices,
+        })
     }
 
     async fn fresh(

@@ -84,23 +84,44 @@ struct Heard {
 }
 
 impl Drive<'_> {
-    /// Runs the turn, in `warm` if that has its conversation.
-    pub(crate) async fn run(&self, warm: Option<Session>) -> Driven {
-        let opened = tokio::select! {
-            opened = self.open(warm) => opened,
-            // What is half open is dropped, and its processes end with it.
-            reason = self.cx.cancel.cancelled() => {
-                let outcome = cancelled(reason, StopStep::NotStarted, 0, None);
-                return Driven { result: Ok(outcome), session: None };
+    /// Runs the turn, in `warm` if that has its conversation. A warm process that turns out to be dead before it took
+    /// the prompt costs nothing but the time to start another.
+    pub(crate) async fn run(&self, mut warm: Option<Session>) -> Driven {
+        loop {
+            let opened = tokio::select! {
+                opened = self.open(warm.take()) => opened,
+                // What is half open is dropped, and its processes end with it.
+                reason = self.cx.cancel.cancelled() => {
+                    let outcome = cancelled(reason, StopStep::NotStarted, 0, None);
+                    return Driven { result: Ok(outcome), session: None };
+                }
+            };
+            let (mut session, was_warm) = match opened {
+                Ok(opened) => opened,
+                Err(error) => return lost(error),
+            };
+            let mut heard = Heard::default();
+            let pass = session.allow();
+            let end = self.converse(&mut session, &mut heard).await;
+            if was_warm && !heard.remembered && matches!(end, Err(AgentError::Exited { .. })) {
+                tracing::warn!("the warm process was dead, a new one is started");
+                session.end().await;
+                continue;
             }
-        };
-        let mut session = match opened {
-            Ok(session) => session,
-            Err(error) => return lost(error),
-        };
-        let _pass = session.allow();
-        let mut heard = Heard::default();
-        match self.converse(&mut session, &mut heard).await {
+            let driven = self.finish(session, heard, end).await;
+            drop(pass);
+            return driven;
+        }
+    }
+
+    /// Leaves nothing of the turn running, and says how it ended.
+    async fn finish(
+        &self,
+        mut session: Session,
+        mut heard: Heard,
+        end: Result<End, AgentError>,
+    ) -> Driven {
+        match end {
             Ok(End::Turn(result)) => {
                 let clean = self.clean_up(&mut session).await;
                 heard.bear(session.ledger.owed());
@@ -121,17 +142,22 @@ impl Drive<'_> {
         }
     }
 
-    async fn open(&self, warm: Option<Session>) -> Result<Session, AgentError> {
+    /// The conversation, and whether its process has run before.
+    async fn open(&self, warm: Option<Session>) -> Result<(Session, bool), AgentError> {
         let store = SessionStore::new(&self.workspace.state);
         let resume: Option<Resume> = store.resume_for(self.turn).map_err(state_error)?;
-        let Opened { session, notices } = self
+        let Opened {
+            session,
+            warm,
+            notices,
+        } = self
             .opener
             .open(self.turn, self.workspace, resume, warm)
             .await?;
         for (kind, text) in notices {
             self.cx.events.emit(notice(kind, text)).await?;
         }
-        Ok(session)
+        Ok((session, warm))
     }
 
     /// Says the prompt and listens; says it again where the CLI itself has stumbled.

@@ -99,6 +99,11 @@ pub(crate) fn thread_settings(
         "features".to_owned(),
         json!({ "shell_snapshot": false, "plugins": false }),
     );
+    // Codex 0.169 offers its plan to no model of its own catalogue; the person sees it as a checklist.
+    values.insert(
+        "tools".to_owned(),
+        json!({ "update_plan": { "enabled": true } }),
+    );
     // A thread that nobody listens to is unloaded at once, so that the next turn can give it new keys.
     values.insert("thread_unload_delay_secs".to_owned(), json!(0));
     if !turn.mcp_servers.is_empty() {

@@ -315,7 +315,7 @@ impl Drive<'_> {
         turn: &TurnId,
         mapper: &mut Mapper,
     ) -> Result<End, AgentError> {
-        let mut first_progress = Some(Instant::now() + self.config.deadlines.first_progress);
+        let mut deadline = Some(Instant::now() + self.config.deadlines.first_progress);
         let mut session_known = false;
         // What Codex said last of why it gets nowhere. It goes on trying for ever if the provider can't be reached.
         let mut trouble = None;
@@ -323,7 +323,7 @@ impl Drive<'_> {
             let event = tokio::select! {
                 biased;
                 reason = self.cx.cancel.cancelled() => return Ok(End::Cancel(reason)),
-                () = until(first_progress) => {
+                () = until(deadline) => {
                     let silence = self.config.deadlines.first_progress;
                     let stalled = AgentError::Stalled { phase: Phase::FirstOutput, idle: silence };
                     return Ok(End::Hopeless(trouble.unwrap_or(stalled)));
@@ -352,6 +352,9 @@ impl Drive<'_> {
                         return Ok(End::Hopeless(failed(&notice.error)));
                     }
                     trouble = Some(failed(&notice.error));
+                    // Whatever came before: from here on there has to be progress again.
+                    let limit = Instant::now() + self.config.deadlines.first_progress;
+                    deadline = deadline.or(Some(limit));
                 }
                 // The user's message is in the rollout now: from here on the conversation can be resumed.
                 Notification::ItemCompleted(_) | Notification::ItemStarted(_) if !session_known => {
@@ -361,7 +364,7 @@ impl Drive<'_> {
                 _ => {}
             }
             for event in mapper.map(notification) {
-                first_progress = None;
+                deadline = None;
                 self.cx.events.emit(event).await?;
             }
         }

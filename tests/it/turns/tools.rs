@@ -178,19 +178,11 @@ async fn an_edit_is_on_disk_and_on_its_card() {
     }
 }
 
-/// Codex 0.169 offers `update_plan` to no model of its own catalogue; its configuration can switch it on.
 #[tokio::test]
 async fn a_plan_is_shown_as_a_list_of_things_to_do() {
     let Some(world) = World::build("a_plan_is_shown_as_a_list_of_things_to_do").await else {
         return;
     };
-    let home = world.root.path().join("home/.wegent-executor/codex/1");
-    fs::create_dir_all(&home).unwrap();
-    fs::write(
-        home.join("config.toml"),
-        "[tools.update_plan]\nenabled = true\n",
-    )
-    .unwrap();
     let tool = only_call(&world, &world.turn(1, 2, "Plan. #script:plan")).await;
     assert_eq!(
         (tool.name.as_str(), tool.status.as_str()),

@@ -61,7 +61,7 @@ pub(super) struct Opened {
 pub(super) struct RunHandle {
     /// Tells it to stop.
     pub(super) cancel: CancelHandle,
-    /// Says how it ended, once that is recorded.
+    /// Tells how far its end is.
     pub(super) ended: watch::Receiver<Ended>,
 }
 

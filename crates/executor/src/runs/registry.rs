@@ -277,7 +277,7 @@ impl Runs {
         let mut stopping = None;
         // A turn whose end is known may have told it already: there is nothing left to cancel.
         let running = self.ledger.running(task, subtask);
-        let running = running.filter(|(_, running)| running.ended.borrow().status().is_none());
+        let running = running.filter(|(_, running)| *running.ended.borrow() == Ended::No);
         if let Some((key, running)) = running {
             running.cancel.cancel(CancelReason::User);
             stopping = Some(running.ended.clone());
@@ -290,7 +290,7 @@ impl Runs {
         self.work.spawn(async move {
             let stopped = async {
                 if let Some(mut ended) = stopping {
-                    let _ = ended.wait_for(Ended::is_recorded).await;
+                    let _ = ended.wait_for(|ended| *ended == Ended::Recorded).await;
                 }
             };
             if tokio::time::timeout(CANCEL_LIMIT, stopped).await.is_err() {

@@ -38,30 +38,14 @@ pub(super) enum Refusal {
 }
 
 /// How far a turn's end is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// The turn goes on, or waits.
-    #[default]
+    /// It goes on, or waits.
     No,
-    /// How it ended is known and being recorded. Its courier may deliver that before it is safe on disk.
-    Recording(RunStatus),
-    /// The end is on disk.
-    Recorded(RunStatus),
-}
-
-impl Ended {
-    /// How the turn ended, as soon as it is known.
-    pub(super) fn status(self) -> Option<RunStatus> {
-        match self {
-            Self::No => None,
-            Self::Recording(status) | Self::Recorded(status) => Some(status),
-        }
-    }
-
-    /// Whether the end is on disk.
-    pub(super) fn is_recorded(&self) -> bool {
-        matches!(self, Self::Recorded(_))
-    }
+    /// It is over. That is being recorded, and may be told already.
+    Recording,
+    /// That is on disk.
+    Recorded,
 }
 
 /// One turn that is about to run, or waits for its turn.
@@ -111,9 +95,9 @@ impl Run {
 async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>) -> RunStatus {
     let status = RunStatus::of(&kind);
     tracing::info!(%status, "turn ended");
-    ended.send_replace(Ended::Recording(status));
+    ended.send_replace(Ended::Recording);
     recorder.end(kind).await;
-    ended.send_replace(Ended::Recorded(status));
+    ended.send_replace(Ended::Recorded);
     status
 }
 
