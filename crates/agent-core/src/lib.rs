@@ -30,9 +30,11 @@
 #![warn(missing_docs)]
 
 mod agent;
+mod chain;
 pub mod environment;
 mod event;
 mod id;
+pub mod program;
 pub mod redaction;
 pub mod scratch;
 mod session;
@@ -41,6 +43,7 @@ pub mod void_text;
 pub mod workspace;
 
 pub use agent::*;
+pub use chain::error_chain;
 pub use event::*;
 pub use id::*;
 pub use session::{Resume, SessionStore, SessionStoreError};

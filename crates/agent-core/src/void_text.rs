@@ -23,7 +23,7 @@
 //! assert_eq!(answer.delta(&second, "world!"), [Piece::Text("ld!".into())]);
 //! ```
 
-use crate::BlockId;
+use crate::{AgentEvent, BlockId, Notice, NoticeKind};
 
 /// Something to show next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,31 @@ pub enum Piece {
     Text(String),
     /// The stream broke and what follows differs from what was shown: say so, as a paragraph of its own.
     Restarted,
+}
+
+/// What the person reads where a broken stream was taken up again with other words.
+const RESTARTED: &str =
+    "The connection to the model broke here. What follows is from a new attempt.";
+
+/// Pieces of message `block` as events of the agent's answer.
+pub fn events(block: &BlockId, pieces: Vec<Piece>) -> Vec<AgentEvent> {
+    let event = |piece| match piece {
+        Piece::Text(delta) => AgentEvent::Text {
+            block: block.clone(),
+            parent: None,
+            delta,
+        },
+        Piece::Restarted => restarted(),
+    };
+    pieces.into_iter().map(event).collect()
+}
+
+/// The notice that what follows is from a new attempt.
+pub fn restarted() -> AgentEvent {
+    AgentEvent::Notice(Notice {
+        kind: NoticeKind::TextRestarted,
+        text: RESTARTED.to_owned(),
+    })
 }
 
 /// What is to follow the text shown so far.

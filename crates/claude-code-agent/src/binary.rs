@@ -7,11 +7,13 @@ use std::{
     env::consts::ARCH,
     ffi::OsStr,
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use agent_core::AgentError;
+use agent_core::{
+    AgentError,
+    program::{is_executable, missing, on_path},
+};
 
 /// The program to start: `given` if there is one, else the one in `home`, where its own installer puts it, else what
 /// `path` offers.
@@ -36,39 +38,9 @@ pub(crate) fn find(
     let installed = home.map(|home| Path::new(home).join(".local/bin/claude"));
     installed
         .filter(|file| is_executable(file))
-        .or_else(|| on_path(path))
+        .or_else(|| on_path("claude", path))
         .map(|found| native(&found).unwrap_or(found))
-        .ok_or_else(|| {
-            missing(
-                "claude".to_owned(),
-                "not on PATH, and CLAUDE_BINARY_PATH is not set",
-            )
-        })
-}
-
-fn missing(name: String, why: &'static str) -> AgentError {
-    AgentError::Spawn {
-        name,
-        source: Box::new(NotFound(why)),
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NotFound(&'static str);
-
-fn on_path(path: Option<&OsStr>) -> Option<PathBuf> {
-    // Split by hand: an empty entry would mean the current folder, which is the workspace's and not to be trusted.
-    let path = path?.to_str()?;
-    path.split(':')
-        .filter(|entry| !entry.is_empty())
-        .map(|entry| Path::new(entry).join("claude"))
-        .find(|file| is_executable(file))
-}
-
-fn is_executable(file: &Path) -> bool {
-    fs::metadata(file)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+        .ok_or_else(|| missing("claude", "not on PATH, and CLAUDE_BINARY_PATH is not set"))
 }
 
 /// The native program that belongs to npm's package, whose `bin/claude.exe` is a stub until its install script ran.
@@ -100,7 +72,7 @@ fn native(program: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use agent_core::{
     AgentEvent, BlockId, Notice, NoticeKind, SubagentEvent, ToolCallId, ToolEvent, ToolStatus,
-    void_text::{AnswerText, Piece},
+    void_text::{AnswerText, Piece, events, restarted},
 };
 use serde_json::Value;
 
@@ -13,9 +13,6 @@ use crate::protocol::{
     TaskStarted, ToolUseResult, UserLine, text_of,
 };
 
-/// What the person reads where a broken stream was taken up again with other words.
-const RESTARTED: &str =
-    "The connection to the model broke here. What follows is from a new attempt.";
 /// From this attempt on the person is told that the model's API fails: the ones before are over in a second.
 const TOLD_FROM_ATTEMPT: u32 = 3;
 /// The tools that are agents themselves. `Task` is the older name.
@@ -152,7 +149,7 @@ impl Mapper {
         match delta {
             Delta::Text { text } => {
                 self.thoughts.block();
-                shown(&block, self.answer.delta(&block, &text))
+                events(&block, self.answer.delta(&block, &text))
             }
             Delta::Thinking { thinking } => thought(&block, self.thoughts.delta(&block, &thinking)),
             Delta::Other => Vec::new(),
@@ -187,7 +184,7 @@ impl Mapper {
                     return Vec::new();
                 };
                 let pieces = self.answer.complete(&id, &text);
-                with_end(shown(&id, pieces), id)
+                with_end(events(&id, pieces), id)
             }
             Block::Thinking { thinking } => {
                 let Some(id) = self.block_of(message) else {
@@ -375,7 +372,7 @@ impl Mapper {
             return Vec::new();
         };
         let pieces = self.answer.complete(&block, text);
-        with_end(shown(&block, pieces), block)
+        with_end(events(&block, pieces), block)
     }
 
     /// The block that a whole content block of the main agent's is: the one that streams, or one of its own.
@@ -399,20 +396,6 @@ fn streamed_block(message: &str, index: u64) -> Option<BlockId> {
     BlockId::new(format!("{message}.{index}")).ok()
 }
 
-fn shown(block: &BlockId, pieces: Vec<Piece>) -> Vec<AgentEvent> {
-    pieces
-        .into_iter()
-        .map(|piece| match piece {
-            Piece::Text(delta) => AgentEvent::Text {
-                block: block.clone(),
-                parent: None,
-                delta,
-            },
-            Piece::Restarted => restarted(),
-        })
-        .collect()
-}
-
 /// Reasoning that begins anew needs no notice.
 fn thought(block: &BlockId, pieces: Vec<Piece>) -> Vec<AgentEvent> {
     pieces
@@ -431,10 +414,6 @@ fn thought(block: &BlockId, pieces: Vec<Piece>) -> Vec<AgentEvent> {
 fn with_end(mut events: Vec<AgentEvent>, block: BlockId) -> Vec<AgentEvent> {
     events.push(AgentEvent::BlockEnd { block });
     events
-}
-
-fn restarted() -> AgentEvent {
-    notice(NoticeKind::TextRestarted, RESTARTED.to_owned())
 }
 
 /// A notice as an event.

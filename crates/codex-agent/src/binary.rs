@@ -7,11 +7,13 @@ use std::{
     env::consts::ARCH,
     ffi::OsStr,
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use agent_core::AgentError;
+use agent_core::{
+    AgentError,
+    program::{is_executable, missing, on_path},
+};
 
 /// The program to start: `given` if there is one (which may be npm's wrapper), else what `path` offers.
 ///
@@ -26,40 +28,10 @@ pub(crate) fn find(given: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf
             given.display().to_string(),
             "CODEX_BINARY_PATH names no executable file",
         )),
-        None => on_path(path)
+        None => on_path("codex", path)
             .map(|found| native(&found).unwrap_or(found))
-            .ok_or_else(|| {
-                missing(
-                    "codex".to_owned(),
-                    "not on PATH, and CODEX_BINARY_PATH is not set",
-                )
-            }),
+            .ok_or_else(|| missing("codex", "not on PATH, and CODEX_BINARY_PATH is not set")),
     }
-}
-
-fn missing(name: String, why: &'static str) -> AgentError {
-    AgentError::Spawn {
-        name,
-        source: Box::new(NotFound(why)),
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NotFound(&'static str);
-
-fn on_path(path: Option<&OsStr>) -> Option<PathBuf> {
-    // Split by hand: an empty entry would mean the current folder, which is the workspace's and not to be trusted.
-    let path = path?.to_str()?;
-    path.split(':')
-        .filter(|entry| !entry.is_empty())
-        .map(|entry| Path::new(entry).join("codex"))
-        .find(|file| is_executable(file))
-}
-
-fn is_executable(file: &Path) -> bool {
-    fs::metadata(file)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// The native program that belongs to npm's wrapper, `<package>/bin/codex.js`.
@@ -89,7 +61,7 @@ fn native(program: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use agent_core::{
     AgentEvent, BlockId, Notice, NoticeKind, PlanStatus, PlanStep, ToolCallId, ToolEvent, Usage,
     UsageSource,
-    void_text::{AnswerText, Piece},
+    void_text::{AnswerText, events, restarted},
 };
 use codex_app_server::protocol::{
     ItemId, McpServerStartup, McpServerState, Notification, PlanStepStatus, ThreadItem, TokenUsage,
@@ -15,10 +15,6 @@ use codex_app_server::protocol::{
 use serde_json::Value;
 
 use crate::tools::{Shown, card};
-
-/// What the person reads where a broken stream was taken up again with other words.
-const RESTARTED: &str =
-    "The connection to the model broke here. What follows is from a new attempt.";
 
 /// Folds one turn's notifications into events.
 #[derive(Debug)]
@@ -125,7 +121,7 @@ impl Mapper {
         let Some(block) = block(item) else {
             return Vec::new();
         };
-        shown(&block, self.answer.delta(&block, delta))
+        events(&block, self.answer.delta(&block, delta))
     }
 
     fn message(&mut self, item: &ItemId, full: &str) -> Vec<AgentEvent> {
@@ -133,7 +129,7 @@ impl Mapper {
         let Some(block) = block(item) else {
             return Vec::new();
         };
-        let mut events = shown(&block, self.answer.complete(&block, full));
+        let mut events = events(&block, self.answer.complete(&block, full));
         events.push(AgentEvent::BlockEnd { block });
         events
     }
@@ -186,7 +182,7 @@ impl Mapper {
         self.reasoning_open = false;
         self.calls.insert(id.clone(), input.clone());
         let mut events = block(id)
-            .map(|block| shown(&block, self.answer.block()))
+            .map(|block| events(&block, self.answer.block()))
             .unwrap_or_default();
         events.push(AgentEvent::Tool(ToolEvent::Started {
             call,
@@ -263,7 +259,8 @@ impl Mapper {
                 },
             })
             .collect();
-        let mut events = shown_without_block(self.answer.block());
+        // Before a block nothing but the notice can come.
+        let mut events: Vec<AgentEvent> = self.answer.block().iter().map(|_| restarted()).collect();
         events.push(AgentEvent::Plan { call, steps });
         events
     }
@@ -319,32 +316,6 @@ fn block(item: &ItemId) -> Option<BlockId> {
 
 fn call(item: &ItemId) -> Option<ToolCallId> {
     ToolCallId::new(item.as_str()).ok()
-}
-
-fn shown(block: &BlockId, pieces: Vec<Piece>) -> Vec<AgentEvent> {
-    pieces
-        .into_iter()
-        .map(|piece| match piece {
-            Piece::Text(delta) => AgentEvent::Text {
-                block: block.clone(),
-                parent: None,
-                delta,
-            },
-            Piece::Restarted => restarted(),
-        })
-        .collect()
-}
-
-fn shown_without_block(pieces: Vec<Piece>) -> Vec<AgentEvent> {
-    // Before a block nothing but the notice can come.
-    pieces.into_iter().map(|_| restarted()).collect()
-}
-
-fn restarted() -> AgentEvent {
-    AgentEvent::Notice(Notice {
-        kind: NoticeKind::TextRestarted,
-        text: RESTARTED.to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use agent_core::error_chain;
 use http_client::{ClientError, HttpClients};
 use serde::Serialize;
 use tokio::{sync::watch, time::MissedTickBehavior};
@@ -209,7 +210,7 @@ struct Pulse {
 enum Missed {
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("request failed: {}", chain(.0))]
+    #[error("request failed: {}", error_chain(.0))]
     Request(#[source] reqwest::Error),
 }
 
@@ -246,18 +247,6 @@ impl Pulse {
         answer.bytes().await.map_err(failed)?;
         Ok(())
     }
-}
-
-/// An error with its causes: the HTTP client says why only in them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

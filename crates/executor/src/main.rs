@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use agent_core::error_chain;
 use clap::Parser;
 use executor::{
     cli::{Cli, Command, EXIT_FAILURE},
@@ -58,13 +59,6 @@ async fn run(command: Command, mut config: Config) -> ExitCode {
 
 /// Prints the error with its causes.
 fn failure(error: &dyn std::error::Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    eprintln!("wegent-executor: {text}");
+    eprintln!("wegent-executor: {}", error_chain(error));
     ExitCode::from(EXIT_FAILURE)
 }

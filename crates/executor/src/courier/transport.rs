@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_core::error_chain;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_client::HttpClients;
@@ -65,7 +66,7 @@ impl Transport for HttpTransport {
                 Ok(client) => client,
                 Err(error) => {
                     return Posted::Retry {
-                        why: chain(&error),
+                        why: error_chain(&error),
                         after: None,
                     };
                 }
@@ -80,7 +81,7 @@ impl Transport for HttpTransport {
                 Ok(response) => judge(response).await,
                 // Without the URL: it may hold credentials.
                 Err(error) => Posted::Retry {
-                    why: chain(&error.without_url()),
+                    why: error_chain(&error.without_url()),
                     after: None,
                 },
             }
@@ -125,17 +126,6 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
         .parse()
         .ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// Drops every message: the deployment has no callback endpoint.
