@@ -1,18 +1,15 @@
-//! One turn on an app-server: open the conversation, start the turn, listen to its end.
+//! One turn on an app-server: its conversation opened (`opening`), started, listened to, and ended (`stopping`).
 
 use std::{pin::pin, time::Duration};
 
 use agent_core::{
-    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, FileChanges, Notice,
-    NoticeKind, Outcome, Phase, PromptPart, Resume, SessionId, SessionRef, SessionStore,
-    StopReason, StopStep, Turn, TurnCx, Usage, Workspace,
+    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, FileChanges, Outcome,
+    Phase, PromptPart, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn, TurnCx,
+    Usage, Workspace,
 };
 use codex_app_server::{
     Connection, ConnectionLost, RpcError, ThreadEvent, ThreadStream,
-    protocol::{
-        Notification, ThreadId, ThreadOpened, TurnEvent, TurnId, TurnStartParams, TurnStatus,
-        UserInput,
-    },
+    protocol::{Notification, ThreadId, TurnEvent, TurnId, TurnStartParams, TurnStatus, UserInput},
 };
 use tokio::time::{Instant, timeout};
 
@@ -22,21 +19,11 @@ use crate::{
     map::Mapper,
     requests,
     servers::{Loaded, Server},
-    thread_config::{ThreadSettings, thread_settings},
+    stopping::kill,
 };
 
-/// The mark that Codex puts into the environment of everything a tool starts.
-const TOOL_MARKS: &[&str] = &["CODEX_TOOL_CALL_ID"];
 /// How long a turn that is to be stopped may take to start: only then can it be interrupted.
 const START_LIMIT: Duration = Duration::from_millis(700);
-/// How long Codex may take to confirm an interrupt before everything is killed.
-const INTERRUPT_LIMIT: Duration = Duration::from_secs(2);
-/// How long the background terminals may take to be cleaned.
-const CLEAN_LIMIT: Duration = Duration::from_millis(700);
-/// How long killed processes may take to vanish before they count as survivors.
-const KILL_LIMIT: Duration = Duration::from_secs(1);
-/// How long a tool's processes have between SIGTERM and SIGKILL.
-const SWEEP_GRACE: Duration = Duration::from_millis(300);
 
 /// A turn on its way.
 pub(crate) struct Drive<'a> {
@@ -105,126 +92,6 @@ impl Drive<'_> {
         };
         let turn = self.start(&connection, loaded.stream.id()).await?;
         Ok((connection, loaded, turn))
-    }
-
-    /// A connection with the conversation loaded, listened to, and configured for this turn.
-    async fn open(&self, server: &mut Server) -> Result<(Connection, Loaded), AgentError> {
-        let connection = server
-            .instance
-            .ready(self.config.deadlines.ready)
-            .await
-            .map_err(|error| AgentError::Spawn {
-                name: "codex app-server".to_owned(),
-                source: Box::new(error),
-            })?;
-        let generation = connection.generation();
-        let settings = thread_settings(
-            self.turn,
-            self.workspace,
-            self.config,
-            connection.process().session(),
-            server.scratch.path(),
-        )?;
-        let store = SessionStore::new(&self.workspace.state);
-        let resume = store.resume_for(self.turn).map_err(state_error)?;
-        if let Some(loaded) = server
-            .loaded
-            .take()
-            .filter(|loaded| loaded.generation == generation)
-        {
-            let same_thread = resume
-                .as_ref()
-                .is_some_and(|resume| resume.id().as_str() == loaded.stream.id().as_str());
-            if same_thread && loaded.fingerprint == settings.fingerprint {
-                return Ok((connection, loaded));
-            }
-            self.unload(&connection, loaded.stream).await;
-        }
-        let fingerprint = settings.fingerprint;
-        let (opened, stream) = match resume {
-            Some(resume) => self.resume(&connection, resume, &settings).await?,
-            None => connection
-                .client()
-                .thread_start(settings.start())
-                .await
-                .map_err(open_error)?,
-        };
-        if !opened.model.is_empty() {
-            self.cx
-                .events
-                .emit(AgentEvent::Model { id: opened.model })
-                .await?;
-        }
-        Ok((
-            connection,
-            Loaded {
-                stream,
-                fingerprint,
-                generation,
-            },
-        ))
-    }
-
-    /// A loaded thread keeps the configuration it was loaded with, so it has to go before it can get another one.
-    async fn unload(&self, connection: &Connection, mut stream: ThreadStream) {
-        let unload = async {
-            connection.client().thread_unsubscribe(stream.id()).await?;
-            loop {
-                match stream.next().await {
-                    ThreadEvent::Notification(Notification::ThreadClosed(_))
-                    | ThreadEvent::Lost { .. } => break,
-                    ThreadEvent::Notification(_) | ThreadEvent::Request(_) => {}
-                }
-            }
-            Ok::<(), RpcError>(())
-        };
-        match timeout(Duration::from_secs(2), unload).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "thread can't be unloaded"),
-            Err(_) => tracing::warn!("codex did not say that the thread was unloaded"),
-        }
-    }
-
-    async fn resume(
-        &self,
-        connection: &Connection,
-        resume: Resume,
-        settings: &ThreadSettings,
-    ) -> Result<(ThreadOpened, ThreadStream), AgentError> {
-        let thread = ThreadId::from(resume.id().as_str());
-        match connection
-            .client()
-            .thread_resume(settings.resume(thread))
-            .await
-        {
-            Ok(opened) => Ok(opened),
-            Err(error) if error.is_thread_unknown() => {
-                tracing::warn!(thread = %resume.id(), "conversation is unknown here, starting afresh");
-                let text = match resume {
-                    Resume::Own(_) => {
-                        "The earlier conversation could not be found, so a new one was started."
-                    }
-                    Resume::Inherited(_) => {
-                        "The conversation to continue is not on this machine, so a new one was started."
-                    }
-                };
-                let notice = Notice {
-                    kind: NoticeKind::FreshSession,
-                    text: text.to_owned(),
-                };
-                self.cx.events.emit(AgentEvent::Notice(notice)).await?;
-                connection
-                    .client()
-                    .thread_start(settings.start())
-                    .await
-                    .map_err(open_error)
-            }
-            Err(error) if error.is_writer_conflict() => Err(AgentError::Request {
-                class: ErrorClass::Workspace,
-                message: format!("conversation {} is in use by another executor", resume.id()),
-            }),
-            Err(error) => Err(open_error(error)),
-        }
     }
 
     async fn drive(
@@ -385,80 +252,6 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Ends a turn that still runs: Codex's own interrupt, its background terminals, then what tools started.
-    /// If Codex doesn't answer in time, everything of the session is killed.
-    async fn stop(
-        &self,
-        connection: &Connection,
-        stream: &mut ThreadStream,
-        turn: &TurnId,
-        mapper: &mut Mapper,
-    ) -> (StopStep, u32) {
-        let thread = stream.id().clone();
-        let interrupted = async {
-            connection.client().turn_interrupt(&thread, turn).await?;
-            loop {
-                match stream.next().await {
-                    ThreadEvent::Notification(Notification::TurnCompleted(event))
-                        if event.turn.id == *turn =>
-                    {
-                        return Ok(true);
-                    }
-                    ThreadEvent::Notification(notification) => {
-                        for event in mapper.map(notification) {
-                            // What was said before the stop is still shown; a closed sink ends nothing here.
-                            let _ = self.cx.events.emit(event).await;
-                        }
-                    }
-                    ThreadEvent::Request(request) => requests::answer(request, self.config.access),
-                    ThreadEvent::Lost { .. } => return Ok(false),
-                }
-            }
-        };
-        let confirmed = matches!(
-            timeout(INTERRUPT_LIMIT, interrupted).await,
-            Ok(Ok::<bool, RpcError>(true))
-        );
-        if confirmed && self.sweep(connection, &thread).await {
-            return (StopStep::Protocol, 0);
-        }
-        tracing::warn!(
-            confirmed,
-            "codex did not stop in time; its session is killed"
-        );
-        (StopStep::Kill, kill(connection).await)
-    }
-
-    /// Ends what the turn's tools started and left behind. True when nothing is left.
-    async fn sweep(&self, connection: &Connection, thread: &ThreadId) -> bool {
-        match timeout(
-            CLEAN_LIMIT,
-            connection.client().background_terminals_clean(thread),
-        )
-        .await
-        {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "background terminals can't be cleaned"),
-            Err(_) => tracing::warn!("codex did not clean its background terminals in time"),
-        }
-        match connection.process().sweep(TOOL_MARKS, SWEEP_GRACE).await {
-            Ok(report) => {
-                if report.ended > 0 {
-                    tracing::info!(
-                        ended = report.ended,
-                        killed = report.killed,
-                        "ended what tools had left running"
-                    );
-                }
-                report.survivors.is_empty()
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the guard can't sweep");
-                false
-            }
-        }
-    }
-
     fn completed(
         &self,
         ended: codex_app_server::protocol::Turn,
@@ -490,21 +283,6 @@ impl Drive<'_> {
     }
 }
 
-/// Kills everything of the session, waits until it is gone, and counts what isn't.
-async fn kill(connection: &Connection) -> u32 {
-    let process = connection.process();
-    process.kill().await;
-    let gone = async {
-        while !supervisor::session_processes(process.session()).is_empty() {
-            // The kernel tells the guard, not us; all that is left is to look again.
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let _ = timeout(KILL_LIMIT, gone).await;
-    let left = supervisor::session_processes(process.session()).len();
-    u32::try_from(left).unwrap_or(u32::MAX)
-}
-
 fn cancelled(
     reason: CancelReason,
     stopped_by: StopStep,
@@ -526,7 +304,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-fn state_error(error: agent_core::SessionStoreError) -> AgentError {
+pub(crate) fn state_error(error: agent_core::SessionStoreError) -> AgentError {
     let source =
         std::error::Error::source(&error).map(|source| std::io::Error::other(source.to_string()));
     AgentError::Workspace {
@@ -551,7 +329,7 @@ fn lost(why: &ConnectionLost) -> AgentError {
 }
 
 /// Why a thread could not be opened or a turn not be started.
-fn open_error(error: RpcError) -> AgentError {
+pub(crate) fn open_error(error: RpcError) -> AgentError {
     match error {
         RpcError::Closed { why, .. } => lost(&why),
         RpcError::Deadline { .. } => AgentError::Provider {
