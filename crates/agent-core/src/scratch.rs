@@ -4,17 +4,39 @@
 //! mark, so that a restart can remove what a killed executor left behind.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use crate::{AgentError, environment::Environment};
+
 /// A folder that is removed, with all that is in it, when this is dropped.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
+/// Where temporary folders go: the image's own choice, else `/tmp`.
+pub fn parent(image: &Environment) -> PathBuf {
+    image
+        .get(OsStr::new("TMPDIR"))
+        .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+}
+
 impl Scratch {
+    /// A folder for a session of `owner`, where the image has its temporary folders.
+    ///
+    /// # Errors
+    /// [`AgentError::Workspace`] if it can't be made.
+    pub fn for_session(image: &Environment, owner: &str) -> Result<Self, AgentError> {
+        let parent = parent(image);
+        Self::create(&parent, owner).map_err(|source| AgentError::Workspace {
+            message: format!("a temporary folder can't be made in `{}`", parent.display()),
+            source: Some(source),
+        })
+    }
+
     /// Makes a folder in `parent` (usually `/tmp`), with mode 0700.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use agent_core::{AgentError, NoticeKind, Resume, SessionId, Turn, Workspace};
+use agent_core::{AgentError, NoticeKind, Resume, SessionId, Turn, Workspace, scratch::Scratch};
 use serde_json::{Map, Value};
 use supervisor::{SessionMark, Spec};
 use tokio::sync::OnceCell;
@@ -32,6 +32,8 @@ const SETTING_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Session {
     /// The process.
     pub(crate) cli: Cli,
+    /// Its temporary folder.
+    _scratch: Scratch,
     /// The conversation.
     pub(crate) id: SessionId,
     /// What it has used.
@@ -229,6 +231,8 @@ impl Opener {
                 None
             }
         };
+        let scratch = Scratch::for_session(&self.config.image, &self.config.owner)?;
+        environment.insert("TMPDIR".into(), scratch.path().into());
         let resumed = matches!(begin, Begin::Resume(_));
         let model = turn.model.model_id.clone();
         let mut args = cli::arguments(turn, self.config.access);
@@ -250,6 +254,7 @@ impl Opener {
         };
         let mut session = Session {
             cli,
+            _scratch: scratch,
             id,
             ledger: Ledger::default(),
             tasks: Tasks::default(),

@@ -110,12 +110,7 @@ impl Servers {
             self.config.binary.as_deref(),
             self.variable("PATH").map(OsString::as_os_str),
         )?;
-        let scratch = Scratch::create(&self.temporary(), &self.config.owner).map_err(|source| {
-            AgentError::Workspace {
-                message: "a temporary folder can't be made".to_owned(),
-                source: Some(source),
-            }
-        })?;
+        let scratch = Scratch::for_session(&self.config.image, &self.config.owner)?;
         Ok(Server {
             instance: Instance::start(self.instance(program, home, scratch.path())),
             loaded: None,
@@ -183,12 +178,6 @@ impl Servers {
             ladder: LADDER,
             ..InstanceConfig::new(Guard::own(), program, home, client)
         }
-    }
-
-    /// Where temporary folders go: the image's own choice, else `/tmp`.
-    fn temporary(&self) -> PathBuf {
-        self.variable("TMPDIR")
-            .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 
     fn variable(&self, name: &str) -> Option<&OsString> {

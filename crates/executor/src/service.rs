@@ -1,8 +1,11 @@
 //! The executor as a service: everything wired together, and taken down in order.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use agent_core::{Layout, StateHome, scratch::Scratch};
+use agent_core::{
+    Layout, StateHome,
+    scratch::{self, Scratch},
+};
 use claude_code_agent::{ClaudeCodeAgent, key_proxy::UpstreamConfig};
 use codex_agent::{CodexAgent, Deadlines, HomePolicy};
 use http_client::{ClientError, HttpClients};
@@ -72,7 +75,8 @@ pub async fn serve(config: Config) -> Result<(), ServiceError> {
             "ended processes of an earlier executor"
         );
     }
-    Scratch::remove_stale(&temporary(&config), &config.identity.name);
+    let temporary = scratch::parent(config.image_environment.as_map());
+    Scratch::remove_stale(&temporary, &config.identity.name);
     let retries = RetryPolicy::default();
     let outlets = Outlets::Http {
         clients: clients.clone(),
@@ -103,14 +107,6 @@ pub async fn serve(config: Config) -> Result<(), ServiceError> {
     work.shutdown().await;
     beats.shutdown().await;
     Ok(())
-}
-
-/// Where temporary folders go: the image's own choice, else `/tmp`.
-fn temporary(config: &Config) -> PathBuf {
-    config
-        .image_environment
-        .get("TMPDIR")
-        .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
 }
 
 /// What turns run with, by the configuration.

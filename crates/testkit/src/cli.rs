@@ -4,7 +4,8 @@
 //! Node, and Claude Code's is only put in place by a script that npm runs at the installation (ours runs none).
 
 use std::{
-    env, fmt, fs, io,
+    env, fmt, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -168,7 +169,11 @@ fn required(found: Result<PathBuf, NoCli>, test: &str, cli: &str) -> Option<Path
         Ok(path) => Some(path),
         Err(error) if in_ci() => panic!("{test} needs the {cli} CLI: {error}"),
         Err(error) => {
-            eprintln!("SKIPPED: {test} needs the {cli} CLI; run `make cli` ({error})");
+            // Not `eprintln!`: what that prints is shown of failed tests only.
+            let _ = writeln!(
+                io::stderr(),
+                "SKIPPED: {test} needs the {cli} CLI; run `make cli` ({error})"
+            );
             None
         }
     }
