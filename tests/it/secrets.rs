@@ -60,8 +60,10 @@ fn callbacks_text(world: &World) -> String {
 /// The processes of the session that have a secret in their arguments or environment, by command line.
 fn holders(world: &World, secret: &str) -> Vec<String> {
     let marked = world.marked();
-    // Beside what is marked, everything that the executor started, for what may have lost its mark.
-    let below = procs::descendants(world.executor.pid());
+    // Beside what is marked, the executor and everything that it started, for what may have lost its mark.
+    let own = world.executor.pid();
+    let mut below = procs::descendants(own);
+    below.extend(procs::all().into_iter().filter(|proc| proc.pid == own));
     let holds = |pid: i32| !procs::find_secret(secret, &[], &[pid]).is_empty();
     let mut found: Vec<String> = marked
         .into_iter()
@@ -209,7 +211,7 @@ async fn tools_get_their_tokens_and_nobody_is_shown_them() {
     }
 }
 
-/// The executor's own environment is left out: it is the operator's, and whoever may read it can read its memory too.
+/// Up to the executor itself, which was started with the operator's key in its environment.
 #[tokio::test]
 async fn the_processes_above_a_tool_have_no_key_to_read() {
     let Some(world) = world("the_processes_above_a_tool_have_no_key_to_read").await else {
@@ -218,7 +220,7 @@ async fn the_processes_above_a_tool_have_no_key_to_read() {
     let executor = world.executor.pid();
     let command = format!(
         "p=$$; while [ $p != {executor} ]; do cat /proc/$p/environ /proc/$p/cmdline >> seen.txt; echo >> seen.txt; \
-         p=$(awk '{{print $4}}' /proc/$p/stat); done; cat /proc/{executor}/cmdline >> seen.txt; wc -l seen.txt"
+         p=$(awk '{{print $4}}' /proc/$p/stat); done; cat /proc/{executor}/environ /proc/{executor}/cmdline >> seen.txt; wc -l seen.txt"
     );
     let view = world
         .run(&turn(
@@ -231,7 +233,9 @@ async fn the_processes_above_a_tool_have_no_key_to_read() {
     let seen = fs::read(world.workspace(TASK).join("seen.txt")).unwrap();
     let seen = String::from_utf8_lossy(&seen);
     assert!(
-        seen.contains("app-server") && seen.contains("wegent-guard"),
+        seen.contains("app-server")
+            && seen.contains("wegent-guard")
+            && seen.contains("EXECUTOR_NAME="),
         "it did not get that far up"
     );
     for secret in [API_KEY, HEADER, OPERATORS, MCP_TOKEN] {

@@ -14,7 +14,11 @@ fn main() -> ExitCode {
     // Before any thread: a guard is this same program.
     supervisor::run_guard_if_asked();
     let cli = Cli::parse();
-    let config = match Config::read(ImageEnvironment::of_process()) {
+    let environment = match ImageEnvironment::of_process() {
+        Ok(environment) => environment,
+        Err(error) => return failure(&error),
+    };
+    let config = match Config::read(environment) {
         Ok(config) => config,
         Err(error) => return failure(&error),
     };

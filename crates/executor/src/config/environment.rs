@@ -3,22 +3,35 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fmt,
+    fmt, io,
 };
+
+use super::veil;
 
 /// All variables of an environment. Printing it shows their names only, as values may be secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ImageEnvironment(BTreeMap<OsString, OsString>);
 
 impl ImageEnvironment {
-    /// The environment of this process.
-    pub fn of_process() -> Self {
+    /// The environment of this process. If there are secrets in it, the process starts itself once more without them
+    /// and then has them here only: see [`veil`]. To be called before there is any thread.
+    ///
+    /// # Errors
+    /// If what the process was to get from itself can't be read.
+    pub fn of_process() -> io::Result<Self> {
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place that reads the environment"
         )]
-        let variables = std::env::vars_os();
-        Self(variables.collect())
+        let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        if !veil::take_over(&mut variables)? {
+            let arguments: Vec<OsString> = std::env::args_os().collect();
+            if let Err(error) = veil::start_again_without_secrets(&variables, &arguments) {
+                // There is no log yet.
+                eprintln!("wegent-executor: secrets stay in the environment: {error}");
+            }
+        }
+        Ok(Self(variables))
     }
 
     /// The value of a variable, as it was found.

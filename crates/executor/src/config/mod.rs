@@ -10,6 +10,7 @@ pub mod names;
 mod parts;
 mod read;
 mod reader;
+mod veil;
 
 pub use environment::ImageEnvironment;
 pub use http_client::{HttpUrl, NotAnHttpUrl, Proxies as ProxyConfig};

@@ -1,7 +1,7 @@
 //! The one writer of a turn's records: redacts, stamps, appends.
 
 use agent_core::{
-    AgentEvent, ErrorClass, SessionRef, SubagentEvent, ToolEvent, Usage,
+    AgentEvent, ErrorClass, Outcome, SessionRef, SubagentEvent, ToolEvent, Usage,
     redaction::{EventRedactor, Redacted},
 };
 use journal::{JournalError, TurnLog, Writer};
@@ -68,6 +68,20 @@ impl Recorder {
         }
         if sync {
             self.sync_later();
+        }
+    }
+
+    /// Takes in what the agent says of the whole turn; where it says nothing, its events stand.
+    pub(super) fn outcome(&mut self, outcome: &Outcome) {
+        let (usage, session) = match outcome {
+            Outcome::Completed(done) => (&done.usage, done.session.as_ref()),
+            Outcome::Cancelled { usage, .. } => (usage, None),
+        };
+        if let Some(usage) = usage {
+            self.facts.usage = Some(usage.clone());
+        }
+        if let Some(session) = session {
+            self.facts.session = Some(session.clone());
         }
     }
 

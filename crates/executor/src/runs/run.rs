@@ -141,6 +141,9 @@ async fn record_while(
     while let Ok(event) = events.try_recv() {
         recorder.event(event);
     }
+    if let Ok(outcome) = &result {
+        recorder.outcome(outcome);
+    }
     result
 }
 
