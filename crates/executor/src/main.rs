@@ -2,23 +2,25 @@
 
 use std::process::ExitCode;
 
-use agent_core::error_chain;
+use agent_core::{environment, error_chain};
 use clap::Parser;
 use executor::{
     cli::{Cli, Command, EXIT_FAILURE},
     config::{Config, ImageEnvironment},
-    logging, run_command, service,
+    logging::{self, LogSecrets},
+    run_command, service,
 };
+use redact::Secrets;
 
 fn main() -> ExitCode {
     // Before any thread: a guard is this same program.
     supervisor::run_guard_if_asked();
     let cli = Cli::parse();
-    let environment = match ImageEnvironment::of_process() {
-        Ok(environment) => environment,
+    let image = match ImageEnvironment::of_process() {
+        Ok(image) => image,
         Err(error) => return failure(&error),
     };
-    let config = match Config::read(environment) {
+    let config = match Config::read(image) {
         Ok(config) => config,
         Err(error) => return failure(&error),
     };
@@ -26,7 +28,13 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(help) => help.exit(),
     };
-    if let Err(error) = logging::init(&config.log) {
+    let log = LogSecrets::default();
+    let own = Secrets::new();
+    for secret in environment::secret_values(config.image_environment.as_map()) {
+        own.add(secret);
+    }
+    let _covered = log.cover(own);
+    if let Err(error) = logging::init(&config.log, log.clone()) {
         return failure(&error);
     }
     for warning in &config.warnings {
@@ -39,22 +47,22 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failure(&error),
     };
-    let code = runtime.block_on(run(command, config));
+    let code = runtime.block_on(run(command, config, log));
     // Nothing of ours is left to wait for, and a blocking call must not keep the process.
     runtime.shutdown_background();
     code
 }
 
-async fn run(command: Command, mut config: Config) -> ExitCode {
+async fn run(command: Command, mut config: Config, log: LogSecrets) -> ExitCode {
     match command {
         Command::Serve(overrides) => {
             overrides.apply(&mut config.server);
-            match service::serve(config).await {
+            match service::serve(config, log).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failure(&error),
             }
         }
-        Command::Run(arguments) => match run_command::run(arguments, config).await {
+        Command::Run(arguments) => match run_command::run(arguments, config, log).await {
             Ok(code) => ExitCode::from(code),
             Err(error) => failure(&error),
         },

@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     config::{Access, Config, Mode},
     courier::RetryPolicy,
+    logging::LogSecrets,
     outlets::Outlets,
     runs::{SubmitError, Turns, registry},
     service::services,
@@ -83,7 +84,7 @@ pub enum RunError {
 ///
 /// # Errors
 /// [`RunError`] when it can't be run at all.
-pub async fn run(arguments: Run, mut config: Config) -> Result<u8, RunError> {
+pub async fn run(arguments: Run, mut config: Config, log: LogSecrets) -> Result<u8, RunError> {
     config.mode = Mode::Local;
     if arguments.full_access {
         config.access = Access::Full;
@@ -108,7 +109,13 @@ pub async fn run(arguments: Run, mut config: Config) -> Result<u8, RunError> {
     let outlets = Outlets::Fixed(terminal.clone());
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let (turns, runs) = registry(services(&config, store, outlets, RetryPolicy::default()))?;
+    let (turns, runs) = registry(services(
+        &config,
+        store,
+        outlets,
+        RetryPolicy::default(),
+        log,
+    ))?;
     let mut work = tokio::task::JoinSet::new();
     work.spawn(runs.run());
     turns.submit(dispatch).await?;

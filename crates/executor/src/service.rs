@@ -23,6 +23,7 @@ use crate::{
     factory::Agents,
     heartbeat::{self, Binding},
     http::{BindError, Server},
+    logging::LogSecrets,
     outlets::Outlets,
     runs::{Services, registry},
 };
@@ -54,7 +55,7 @@ pub enum ServiceError {
 ///
 /// # Errors
 /// [`ServiceError`] when it can't start.
-pub async fn serve(config: Config) -> Result<(), ServiceError> {
+pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> {
     let mut term = signal(SignalKind::terminate()).map_err(ServiceError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signals)?;
     let server = Server::bind(config.server.clone()).await?;
@@ -83,7 +84,7 @@ pub async fn serve(config: Config) -> Result<(), ServiceError> {
         callback_url: config.delivery.callback_url.clone(),
         timeout: retries.request_timeout,
     };
-    let (turns, runs) = registry(services(&config, store, outlets, retries))?;
+    let (turns, runs) = registry(services(&config, store, outlets, retries, log))?;
     let binding = Binding::new(&config.heartbeat.binding);
     let stop = CancellationToken::new();
     let mut work = JoinSet::new();
@@ -110,7 +111,13 @@ pub async fn serve(config: Config) -> Result<(), ServiceError> {
 }
 
 /// What turns run with, by the configuration.
-pub fn services(config: &Config, store: Store, outlets: Outlets, retries: RetryPolicy) -> Services {
+pub fn services(
+    config: &Config,
+    store: Store,
+    outlets: Outlets,
+    retries: RetryPolicy,
+    log: LogSecrets,
+) -> Services {
     let layout = layout(config);
     let codex = CodexAgent::new(codex_config(config));
     let claude = ClaudeCodeAgent::new(claude_config(config));
@@ -123,6 +130,7 @@ pub fn services(config: &Config, store: Store, outlets: Outlets, retries: RetryP
         retries,
         identity: config.identity.clone(),
         image: config.image_environment.as_map().clone(),
+        log,
         clock: Clock::System,
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     config::IdentityConfig,
     courier::{Courier, RetryPolicy},
     factory::Agents,
+    logging::LogSecrets,
     outlets::Outlets,
 };
 
@@ -41,6 +42,8 @@ pub struct Services {
     pub identity: IdentityConfig,
     /// The executor's own environment: its secrets must not be shown.
     pub image: environment::Environment,
+    /// What must not be in the log.
+    pub log: LogSecrets,
     /// The time.
     pub clock: Clock,
 }
@@ -74,7 +77,9 @@ impl Services {
         attempt: Attempt,
         task_gate: Gate,
     ) -> Result<Opened, SubmitError> {
-        let redactor = EventRedactor::new(self.secrets_of(&dispatch));
+        let secrets = self.secrets_of(&dispatch);
+        let covered = self.log.cover(secrets.clone());
+        let redactor = EventRedactor::new(secrets);
         let callback_url = self.outlets.callback_url(dispatch.callback_url.as_deref());
         let header = self.header(&dispatch, attempt, callback_url.clone());
         let header = redactor
@@ -108,6 +113,7 @@ impl Services {
             layout: self.layout.clone(),
             cancel,
             ended,
+            covered,
         };
         let handle = RunHandle {
             cancel: cancel_handle,

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use wegent_protocol::EndKind;
 
 use super::{RunStatus, recorder::Recorder};
+use crate::logging::Covered;
 
 /// How many events may wait for the journal before the agent waits.
 const EVENT_BUFFER: usize = 256;
@@ -60,6 +61,8 @@ pub(super) struct Run {
     pub(super) cancel: Cancel,
     /// Tells how far the end is.
     pub(super) ended: watch::Sender<Ended>,
+    /// Keeps the turn's secrets out of the log.
+    pub(super) covered: Covered,
 }
 
 impl Run {
@@ -71,6 +74,7 @@ impl Run {
             layout,
             cancel,
             ended,
+            covered: _covered,
         } = self;
         let kind = match &job {
             Job::Refuse(refusal) => refusal.end(),
