@@ -3,10 +3,12 @@
 
 CLI_DIR := tests/cli
 CLI_STAMP := $(CLI_DIR)/node_modules/.package-lock.json
+# The newest Claude Code, apart from the pinned ones.
+LATEST_DIR := $(CLI_DIR)/latest
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help cli build test test-fast demo bench lint fmt fmt-check clippy deny doc release clean
+.PHONY: help cli build test test-fast test-latest demo bench lint fmt fmt-check clippy deny doc release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,7 +28,14 @@ test: cli build ## Run every test, the ones on the real CLIs included
 test-fast: ## Run the tests that need no CLI (the others say that they are skipped)
 	$(CARGO) test --workspace --locked --exclude wegent-executor-tests
 
-demo: cli build ## One Codex task from Wegent's request to the callbacks, with a scripted model
+test-latest: ## Try the newest Claude Code on the tests that run the real one (says what is to come; gates nothing)
+	mkdir -p $(LATEST_DIR)
+	npm install --prefix $(LATEST_DIR) --ignore-scripts --no-audit --no-fund --no-progress @anthropic-ai/claude-code@latest
+	claude=$$(find "$(CURDIR)/$(LATEST_DIR)/node_modules" -type f -path '*/claude-code-linux-*/claude' | head -n 1) && \
+	test -n "$$claude" && "$$claude" --version && \
+	WEGENT_TEST_CLAUDE="$$claude" $(CARGO) test --locked -p claude-code-agent --test it
+
+demo: cli build ## A task for each agent from Wegent's request to the callbacks, with a scripted model
 	$(CARGO) run --locked -q -p wegent-executor-tests --bin demo
 
 bench: cli release ## Measure what an operator would ask about: start, memory, latency, size (release build)
@@ -54,4 +63,4 @@ release: ## Build the release binary
 
 clean:
 	$(CARGO) clean
-	rm -rf $(CLI_DIR)/node_modules
+	rm -rf $(CLI_DIR)/node_modules $(LATEST_DIR)

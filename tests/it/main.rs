@@ -1,9 +1,11 @@
-//! End to end: the real binary, the real Codex CLI, a scripted model, a fake Wegent.
+//! End to end: the real binary, the real CLIs, a scripted model, a fake Wegent.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails should fail at once")]
 
 mod attempts;
+mod both;
 mod cancel;
+mod claude;
 mod delivery;
 mod processes;
 mod requests;

@@ -70,8 +70,11 @@ impl Settings {
                 "operators-aes-key-0123456789abcdef".to_owned(),
             ),
         ];
+        let claude = testkit::cli::claude(crate::CLAUDE).ok();
+        let claude = claude.map(|path| ("CLAUDE_BINARY_PATH", text(&path)));
         let env = env
             .into_iter()
+            .chain(claude)
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         Self {

@@ -1,5 +1,5 @@
-//! The stage of the end-to-end tests and of the demo: the real executor binary, the real Codex CLI, a scripted model,
-//! a fake Wegent.
+//! The stage of the end-to-end tests and of the demo: the real executor binary, the real CLIs, a scripted model, a
+//! fake Wegent.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -23,7 +23,9 @@ use std::{
 };
 
 use serde_json::Value;
-use testkit::{Backend, ModelServer, View, http::client::Answer, model::Options, oracle};
+use testkit::{
+    Backend, ModelServer, View, cli::ClaudeVersion, http::client::Answer, model::Options, oracle,
+};
 
 pub use executor::{Executor, Settings, binary, signal};
 pub use processes::{Sleeper, until};
@@ -31,6 +33,9 @@ pub use turn::{API_KEY, AUTH_TOKEN, SKILL_TOKEN, TurnBody};
 
 /// How long a turn may take in a test. Generous: the machine may have two cores and much to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The Claude Code that the end-to-end tests and the demo run.
+pub const CLAUDE: ClaudeVersion = ClaudeVersion::V2_1_329;
 
 /// Everything that takes part in a test.
 pub struct World {
@@ -60,7 +65,19 @@ impl World {
         Some(Self::with_cli(&codex, model, change).await)
     }
 
-    /// A world with any program in Codex's place.
+    /// A world with the real Claude Code CLI; Codex is there only if it is installed. `None`, saying so, if Claude Code is
+    /// not there (a panic with `CI=true`).
+    pub async fn with_claude(
+        test: &str,
+        model: Options,
+        change: impl FnOnce(&mut Settings),
+    ) -> Option<Self> {
+        testkit::cli::require_claude(CLAUDE, test)?;
+        let codex = testkit::cli::codex().unwrap_or_else(|_| "/nonexistent/codex".into());
+        Some(Self::with_cli(&codex, model, change).await)
+    }
+
+    /// A world with any program in Codex's place, and with Claude Code if it is installed.
     pub async fn with_cli(
         codex: &Path,
         model: Options,
@@ -85,6 +102,11 @@ impl World {
     /// A request in Wegent's form that asks the scripted model.
     pub fn turn(&self, task: i64, subtask: i64, prompt: &str) -> TurnBody {
         TurnBody::new(task, subtask, prompt, &self.model.base_url())
+    }
+
+    /// The same for Claude Code.
+    pub fn claude_turn(&self, task: i64, subtask: i64, prompt: &str) -> TurnBody {
+        TurnBody::claude(task, subtask, prompt, &self.model.anthropic_url())
     }
 
     /// Posts a turn as Wegent's manager does.

@@ -92,6 +92,13 @@ impl World {
         found
     }
 
+    /// The Claude Code processes, without their guards.
+    pub fn claudes(&self) -> Vec<Proc> {
+        let mut found = self.marked();
+        found.retain(|proc| is_claude(proc) && !is_guard(proc));
+        found
+    }
+
     /// The guards.
     pub fn guards(&self) -> Vec<Proc> {
         let mut found = self.marked();
@@ -99,10 +106,12 @@ impl World {
         found
     }
 
-    /// What tools have started: everything marked that is neither guard nor app-server.
+    /// What tools have started: everything marked that is neither guard nor agent.
     pub fn tools(&self) -> Vec<Proc> {
         let mut found = self.marked();
-        found.retain(|proc| !is_guard(proc) && !proc.command.contains("app-server"));
+        found.retain(|proc| {
+            !is_guard(proc) && !proc.command.contains("app-server") && !is_claude(proc)
+        });
         found
     }
 
@@ -129,4 +138,9 @@ impl World {
 
 fn is_guard(proc: &Proc) -> bool {
     proc.command.starts_with("wegent-guard")
+}
+
+/// Nothing else is started with this argument; tools are shells.
+fn is_claude(proc: &Proc) -> bool {
+    proc.command.contains("--input-format=stream-json")
 }

@@ -9,20 +9,29 @@ pub const AUTH_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e2e-task-token.sig";
 /// The skills' token in every request.
 pub const SKILL_TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.e2e-skill-token.sig";
 
-const CAPTURED: &str =
+const CODEX: &str =
     include_str!("../../crates/wegent-protocol/fixtures/requests/codex-live-first.json");
+const CLAUDE_CODE: &str =
+    include_str!("../../crates/wegent-protocol/fixtures/requests/claudecode-live-first.json");
 
 /// The body of a dispatch.
 #[derive(Clone, Debug)]
 pub struct TurnBody(pub Value);
 
 impl TurnBody {
-    /// The captured request with other ids, prompt, provider and tokens.
-    ///
-    /// # Panics
-    /// If the captured request is no JSON.
+    /// A captured request for Codex with other ids, prompt, provider and tokens.
     pub fn new(task: i64, subtask: i64, prompt: &str, base_url: &str) -> Self {
-        let mut body: Value = serde_json::from_str(CAPTURED).expect("the captured request is JSON");
+        Self::captured(CODEX, task, subtask, prompt, base_url)
+    }
+
+    /// A captured request for Claude Code with the same changes, and without Wegent's own MCP server, which no test has.
+    pub fn claude(task: i64, subtask: i64, prompt: &str, base_url: &str) -> Self {
+        Self::captured(CLAUDE_CODE, task, subtask, prompt, base_url)
+            .with_bot("mcp_servers", json!([]))
+    }
+
+    fn captured(request: &str, task: i64, subtask: i64, prompt: &str, base_url: &str) -> Self {
+        let mut body: Value = serde_json::from_str(request).expect("the captured request is JSON");
         body["input"] = json!(prompt);
         body["model"] = json!("scripted-model");
         let metadata = &mut body["metadata"];

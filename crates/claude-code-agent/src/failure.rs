@@ -50,6 +50,8 @@ fn class_of_status(status: u16) -> ErrorClass {
         403 => ErrorClass::Forbidden,
         408 | 504 => ErrorClass::Timeout,
         429 => ErrorClass::RateLimited,
+        // A gateway that can't reach what is behind it; our own proxy says so of the API.
+        502 => ErrorClass::Network,
         503 | 529 => ErrorClass::Overloaded,
         _ => ErrorClass::Provider,
     }
@@ -107,6 +109,7 @@ mod tests {
             (Some(Error::RateLimit), Some(429), ErrorClass::RateLimited),
             (Some(Error::ServerError), Some(529), ErrorClass::Overloaded),
             (Some(Error::ServerError), Some(500), ErrorClass::Provider),
+            (Some(Error::ServerError), Some(502), ErrorClass::Network),
             (Some(Error::ServerError), None, ErrorClass::Network),
             (
                 Some(Error::ModelNotFound),

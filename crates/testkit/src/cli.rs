@@ -64,6 +64,9 @@ impl fmt::Display for ClaudeVersion {
     }
 }
 
+/// The variable that names a Claude Code to be tried instead of the pinned ones, as `make test-latest` does.
+pub const TEST_CLAUDE: &str = "WEGENT_TEST_CLAUDE";
+
 /// The workspace's root folder.
 pub fn workspace_root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -162,6 +165,26 @@ pub fn require_codex(test: &str) -> Option<PathBuf> {
 /// If it is missing while `CI=true`.
 pub fn require_claude(version: ClaudeVersion, test: &str) -> Option<PathBuf> {
     required(claude(version), test, "claude")
+}
+
+/// The Claude Code binaries that the test named `test` runs on: those of [`require_claude`] in every version, or only the
+/// one that [`TEST_CLAUDE`] names.
+///
+/// # Panics
+/// If one is missing while `CI=true`.
+pub fn require_claudes(test: &str) -> Vec<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests have no configuration of their own"
+    )]
+    let named = env::var_os(TEST_CLAUDE).filter(|path| !path.is_empty());
+    match named {
+        Some(path) => vec![path.into()],
+        None => ClaudeVersion::ALL
+            .into_iter()
+            .filter_map(|version| require_claude(version, test))
+            .collect(),
+    }
 }
 
 fn required(found: Result<PathBuf, NoCli>, test: &str, cli: &str) -> Option<PathBuf> {

@@ -12,7 +12,6 @@ use secrecy::SecretString;
 use supervisor::SESSION_MARK;
 use testkit::{
     ModelServer,
-    cli::ClaudeVersion,
     model::Options,
     procs::{self, Proc},
 };
@@ -66,14 +65,12 @@ impl Stage {
         }
     }
 
-    /// The stages of a test, one for each pinned CLI, each with a model of its own.
+    /// The stages of a test, one for each CLI to be tried, each with a model of its own.
     pub(crate) async fn of_all_versions(test: &str) -> Vec<(Self, ModelServer)> {
         let mut stages = Vec::new();
-        for version in ClaudeVersion::ALL {
-            if let Some(binary) = testkit::cli::require_claude(version, test) {
-                let model = ModelServer::start(Options::default()).await.unwrap();
-                stages.push((Self::new(&binary, |_| {}), model));
-            }
+        for binary in testkit::cli::require_claudes(test) {
+            let model = ModelServer::start(Options::default()).await.unwrap();
+            stages.push((Self::new(&binary, |_| {}), model));
         }
         stages
     }

@@ -1,10 +1,11 @@
-//! `make demo`: one Codex task from Wegent's request to the callbacks, on the real executor and the real Codex CLI.
+//! `make demo`: a task for each agent from Wegent's request to the callbacks, on the real executor and the real CLIs.
 //!
-//! A small git repository gets a file with a mistake in it. A task in Wegent's form asks for the mistake to be put right.
-//! What Wegent would show is shown here as it arrives, and at the end the repository's diff. The exit code is 0 only if
-//! the turn completed, its callbacks keep Wegent's rules, the file is as it was asked for, and nothing is left running.
+//! Codex, then Claude Code: a small git repository gets a file with a mistake in it. A task in Wegent's form asks for the
+//! mistake to be put right. What Wegent would show is shown here as it arrives, and at the end the repository's diff. The
+//! exit code is 0 only if both turns completed, their callbacks keep Wegent's rules, the files are as it was asked for, and
+//! nothing is left running.
 //!
-//! The model is scripted, or with `OPENAI_API_KEY` the real one, see [`provider`].
+//! The model is scripted, or with a key the real one, see [`provider`].
 
 mod provider;
 mod screen;
@@ -17,15 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use provider::Provider;
+use provider::{Agent, Provider};
 use screen::Screen;
 use task::Task;
-use testkit::{cli, oracle::Terminal, procs};
+use testkit::{Callback, cli, oracle::Terminal, procs};
 use tokio::signal::unix::{SignalKind, signal};
-use wegent_executor_tests::World;
-
-const TASK: i64 = 1;
-const SUBTASK: i64 = 2;
+use wegent_executor_tests::{CLAUDE, World};
 
 /// How long what the executor had started may take to be gone after it.
 const AFTERMATH: Duration = Duration::from_secs(4);
@@ -84,15 +82,19 @@ fn failed(why: &dyn fmt::Display) -> ExitCode {
 
 async fn demo() -> Result<(), Failure> {
     let codex = cli::codex()?;
-    let provider = Provider::of_environment();
+    // The world finds it by itself; the demo must not do without it.
+    cli::claude(CLAUDE)?;
+    let casts = Agent::ALL.map(|agent| (agent, Provider::of_environment(agent)));
     let mut screen = Screen::new(provider::colours_wanted());
-    let world = World::with_cli(&codex, provider.scripted_model(), |settings| {
-        provider.prepare(settings)
+    let world = World::with_cli(&codex, Provider::scripted_model(), |settings| {
+        for (_, provider) in &casts {
+            provider.prepare(settings);
+        }
     })
     .await;
     let mut term = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
     let played = tokio::select! {
-        played = play(&world, &provider, &mut screen) => played,
+        played = play_all(&world, &casts, &mut screen) => played,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
         _ = term.recv() => Err(Failure::Interrupted),
     };
@@ -103,15 +105,34 @@ async fn demo() -> Result<(), Failure> {
     played.and(stopped)
 }
 
+/// Gives each agent a task of its own.
+async fn play_all(
+    world: &World,
+    casts: &[(Agent, Provider)],
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    for (task, (agent, provider)) in (1..).zip(casts) {
+        play(world, (task, task * 100), *agent, provider, screen).await?;
+    }
+    Ok(())
+}
+
 /// Has the task run and says whether everything about it was right.
-async fn play(world: &World, provider: &Provider, screen: &mut Screen) -> Result<(), Failure> {
-    let task = Task::set_up(&world.workspace(TASK))?;
+async fn play(
+    world: &World,
+    ids: (i64, i64),
+    agent: Agent,
+    provider: &Provider,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let folder = world.workspace(ids.0);
+    let task = Task::set_up(&folder)?;
     screen.title(&format!(
-        "Codex task for {provider}, in {}",
-        world.workspace(TASK).display()
+        "{agent} task for {provider}, in {}",
+        folder.display()
     ));
     screen.prompt(task::PROMPT);
-    let body = provider.request(TASK, SUBTASK, task::PROMPT, &world.model.base_url());
+    let body = provider.request(world, agent, ids, task::PROMPT);
     let answer = world.post(&body.0).await;
     if answer.status != 200 {
         return Err(Failure::Refused {
@@ -119,7 +140,7 @@ async fn play(world: &World, provider: &Provider, screen: &mut Screen) -> Result
             body: answer.text(),
         });
     }
-    let ended = watch(world, provider.patience(), screen).await;
+    let ended = watch(world, ids.1, provider.patience(), screen).await;
     // The diff is worth seeing in any case.
     screen.title("The repository's diff");
     let diff = task.diff(screen.has_colours())?;
@@ -129,7 +150,13 @@ async fn play(world: &World, provider: &Provider, screen: &mut Screen) -> Result
 }
 
 /// Shows the turn's callbacks as they arrive, until the last one, and judges them.
-async fn watch(world: &World, patience: Duration, screen: &mut Screen) -> Result<(), Failure> {
+async fn watch(
+    world: &World,
+    subtask: i64,
+    patience: Duration,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let ours = |callback: &&Callback| callback.subtask() == Some(subtask);
     let until = Instant::now() + patience;
     let mut shown = 0;
     loop {
@@ -137,12 +164,15 @@ async fn watch(world: &World, patience: Duration, screen: &mut Screen) -> Result
         // A callback is shown once it is answered, as Wegent does not show one that it refused.
         let more = world
             .backend
-            .wait_for(left, |all| all.get(shown).is_some_and(|next| next.shown))
+            .wait_for(left, |all| {
+                let next = all.iter().filter(ours).nth(shown);
+                next.is_some_and(|next| next.shown)
+            })
             .await;
         if !more {
             return Err(Failure::NoEnd(patience));
         }
-        let all = world.backend.all_callbacks();
+        let all = world.backend.callbacks(subtask);
         for callback in all[shown..].iter().take_while(|callback| callback.shown) {
             screen.callback(callback);
             shown += 1;
@@ -151,7 +181,7 @@ async fn watch(world: &World, patience: Duration, screen: &mut Screen) -> Result
             break;
         }
     }
-    let view = world.backend.view(SUBTASK);
+    let view = world.backend.view(subtask);
     match view.terminal {
         Some(Terminal::Completed { .. }) => {}
         Some(Terminal::Failed { code, message }) => {

@@ -1,20 +1,63 @@
-//! Who answers: the scripted model or, if `OPENAI_API_KEY` is set, OpenAI or what `OPENAI_BASE_URL` names.
+//! Who works, and who answers: the scripted model or, if `OPENAI_API_KEY` (for Claude Code `ANTHROPIC_API_KEY`) is set, the
+//! real provider, or what `OPENAI_BASE_URL` (`ANTHROPIC_BASE_URL`) names.
 
 use std::{fmt, time::Duration};
 
 use serde_json::json;
 use testkit::model::{Options, Script};
-use wegent_executor_tests::{PATIENCE, Settings, TurnBody};
+use wegent_executor_tests::{PATIENCE, Settings, TurnBody, World};
 
 use crate::task;
 
-const OPENAI: &str = "https://api.openai.com/v1";
-/// The first choice in the catalogue of the pinned CLI.
-const DEFAULT_MODEL: &str = "gpt-6.1-sol";
-/// A name from that catalogue for which Codex offers its plain tools, `apply_patch` among them.
+/// A name from the catalogue of the pinned Codex for which it offers its plain tools, `apply_patch` among them.
 const SCRIPTED_MODEL: &str = "gpt-5.5";
 
-/// What Codex and the executor need to reach the provider from behind a proxy.
+/// An agent of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agent {
+    /// Codex.
+    Codex,
+    /// Claude Code.
+    ClaudeCode,
+}
+
+impl Agent {
+    /// Both, in the order in which they work.
+    pub(crate) const ALL: [Self; 2] = [Self::Codex, Self::ClaudeCode];
+
+    /// The variables that name its provider: key, base URL and model, the last two with their defaults.
+    fn variables(self) -> (&'static str, [(&'static str, &'static str); 2]) {
+        match self {
+            Self::Codex => (
+                "OPENAI_API_KEY",
+                [
+                    ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+                    // The first choice in the catalogue of the pinned CLI.
+                    ("OPENAI_MODEL", "gpt-6.1-sol"),
+                ],
+            ),
+            Self::ClaudeCode => (
+                "ANTHROPIC_API_KEY",
+                [
+                    ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+                    // A name that the CLI itself resolves.
+                    ("ANTHROPIC_MODEL", "sonnet"),
+                ],
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Codex => "Codex",
+            Self::ClaudeCode => "Claude Code",
+        })
+    }
+}
+
+/// What the agents and the executor need to reach the provider from behind a proxy.
 const NETWORK: [&str; 11] = [
     "http_proxy",
     "HTTP_PROXY",
@@ -37,7 +80,7 @@ pub(crate) enum Provider {
     Real {
         /// The model's id.
         model: String,
-        /// The base URL of its Responses API.
+        /// The base URL of its API.
         base_url: String,
         /// Its key.
         key: String,
@@ -45,20 +88,23 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
-    /// As the environment says.
-    pub(crate) fn of_environment() -> Self {
-        match variable("OPENAI_API_KEY") {
+    /// The agent's, as the environment says.
+    pub(crate) fn of_environment(agent: Agent) -> Self {
+        let (key, others) = agent.variables();
+        let [base_url, model] =
+            others.map(|(name, default)| variable(name).unwrap_or_else(|| default.to_owned()));
+        match variable(key) {
             None => Self::Scripted,
             Some(key) => Self::Real {
-                model: variable("OPENAI_MODEL").unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
-                base_url: variable("OPENAI_BASE_URL").unwrap_or_else(|| OPENAI.to_owned()),
+                model,
+                base_url,
                 key,
             },
         }
     }
 
     /// What the scripted model does, should it be asked: the edit that the task wants.
-    pub(crate) fn scripted_model(&self) -> Options {
+    pub(crate) fn scripted_model() -> Options {
         Options {
             script: Script::Edit,
             command: Some(task::scripted_edit()),
@@ -82,29 +128,31 @@ impl Provider {
     /// The task as Wegent would send it.
     pub(crate) fn request(
         &self,
-        task: i64,
-        subtask: i64,
+        world: &World,
+        agent: Agent,
+        (task, subtask): (i64, i64),
         prompt: &str,
-        scripted: &str,
     ) -> TurnBody {
-        let (model, base_url, key) = match self {
-            Self::Scripted => (SCRIPTED_MODEL, scripted, None),
+        let turn = match agent {
+            Agent::Codex => world.turn(task, subtask, prompt),
+            Agent::ClaudeCode => world.claude_turn(task, subtask, prompt),
+        };
+        let system = "You are a careful programmer. Your answers are read in a chat.";
+        let mut turn = turn.with_bot("system_prompt", json!(system));
+        turn.0["instructions"] = json!(system);
+        match self {
+            Self::Scripted if agent == Agent::Codex => turn.with_model(SCRIPTED_MODEL),
+            Self::Scripted => turn,
             Self::Real {
                 model,
                 base_url,
                 key,
-            } => (model.as_str(), base_url.as_str(), Some(key)),
-        };
-        let mut body = TurnBody::new(task, subtask, prompt, base_url);
-        let system = "You are a careful programmer. Your answers are read in a chat.";
-        body.0["instructions"] = json!(system);
-        body.0["metadata"]["bot"][0]["system_prompt"] = json!(system);
-        body.0["model"] = json!(model);
-        body.0["model_config"]["model_id"] = json!(model);
-        if let Some(key) = key {
-            body.0["model_config"]["api_key"] = json!(key);
+            } => {
+                turn.0["model_config"]["base_url"] = json!(base_url);
+                turn.0["model_config"]["api_key"] = json!(key);
+                turn.with_model(model)
+            }
         }
-        body
     }
 
     /// How long the turn may take.
