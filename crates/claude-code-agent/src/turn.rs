@@ -4,36 +4,24 @@ use std::time::Duration;
 
 use agent_core::{
     AgentError, AgentEvent, AgentKind, CancelReason, Completed, FileChanges, Outcome, Phase,
-    PromptPart, Resume, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn, TurnCx,
-    Usage, Workspace,
+    Resume, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn, TurnCx, Usage,
+    Workspace,
 };
-use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
     ClaudeConfig,
     failure::{self, Reported},
     map::{Mapper, notice},
-    pool::{Minded, UNASKED_LIMIT, mind},
     process::{Incoming, Lost},
-    protocol::{ApiRetry, AssistantError, Control, Message, Prompt, TurnResult},
+    prompt::content,
+    protocol::{ApiRetry, AssistantError, Message, Prompt, TurnResult},
     session::{Opened, Opener, Session},
+    stopping::{FOLLOW_UP_LIMIT, INTERRUPT_LIMIT, STALL_LIMIT},
     usage,
 };
 
-/// The mark that Claude Code puts into the environment of everything a tool starts, and not into that of its MCP servers
-/// (2.1.197 and 2.1.329).
-const TOOL_MARKS: &[&str] = &["CLAUDE_CODE_CHILD_SESSION"];
-/// How long Claude Code may take to end an interrupted turn before everything is killed.
-const INTERRUPT_LIMIT: Duration = Duration::from_secs(2);
-/// How long it may take to give up a stalled one.
-const STALL_LIMIT: Duration = Duration::from_secs(5);
-/// How long a tool's processes have between SIGTERM and SIGKILL.
-const SWEEP_GRACE: Duration = Duration::from_millis(300);
-/// How long killed processes may take to vanish before they count as survivors.
-const KILL_LIMIT: Duration = Duration::from_secs(1);
-/// How long the CLI may take to begin the turn that a task's end makes it begin. It takes up to 100 ms.
-const FOLLOW_UP_LIMIT: Duration = Duration::from_secs(2);
 /// How often a turn is begun again that ended by a fault of the CLI's own.
 const RERUNS: u32 = 3;
 /// What is said to begin it again.
@@ -73,8 +61,9 @@ enum End {
 
 /// What a turn is made of while it is listened to.
 #[derive(Default)]
-struct Heard {
-    mapper: Mapper,
+pub(crate) struct Heard {
+    /// What was said, as events.
+    pub(crate) mapper: Mapper,
     /// The API's failure, as the last message told it.
     reported: Reported,
     /// The figures of the parts of the turn that are over.
@@ -284,69 +273,6 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Ends a turn that still runs: the CLI's own interrupt, then what tools started. If the CLI doesn't end the turn in
-    /// time, everything of the session is killed.
-    async fn stop(
-        &self,
-        session: &mut Session,
-        heard: &mut Heard,
-        limit: Duration,
-    ) -> (StopStep, u32) {
-        let interrupted = async {
-            let stop = Control::Interrupt {
-                cancel_queued: true,
-            };
-            session.cli.request(&stop).await?;
-            loop {
-                let Incoming::Message(message) = session.cli.next().await? else {
-                    continue;
-                };
-                session.tasks.see(&message);
-                let ended = match &message {
-                    Message::Result(result) => Some(result.clone()),
-                    _ => None,
-                };
-                for event in heard.mapper.map(message) {
-                    // What was said before the stop is still shown; a closed sink ends nothing here.
-                    let _ = self.cx.events.emit(event).await;
-                }
-                if let Some(result) = ended {
-                    heard.bear(Some(session.ledger.turn(&result)));
-                    return Ok::<(), Lost>(());
-                }
-            }
-        };
-        let confirmed = matches!(timeout(limit, interrupted).await, Ok(Ok(())));
-        if confirmed && self.clean_up(session).await {
-            return (StopStep::Protocol, 0);
-        }
-        tracing::warn!("claude did not stop the turn in time, its session is killed");
-        let handle = session.cli.handle();
-        handle.kill().await;
-        (StopStep::Kill, remaining(handle.session()).await)
-    }
-
-    /// Ends what the turn's tools left running, and the turn that the CLI begins because of it. False if the session is
-    /// not fit for another turn.
-    async fn clean_up(&self, session: &mut Session) -> bool {
-        let swept = match session.cli.handle().sweep(TOOL_MARKS, SWEEP_GRACE).await {
-            Ok(report) => {
-                if report.ended > 0 {
-                    tracing::info!(
-                        ended = report.ended,
-                        "ended what the turn's tools left running"
-                    );
-                }
-                report.survivors.is_empty()
-            }
-            Err(error) => {
-                tracing::warn!(%error, "tools can't be swept");
-                false
-            }
-        };
-        swept && (!session.tasks.unasked_turn_due() || settled(session).await)
-    }
-
     async fn completed(
         &self,
         session: &mut Session,
@@ -399,47 +325,13 @@ impl Heard {
     }
 
     /// Adds figures to the turn's.
-    fn bear(&mut self, more: Option<Usage>) {
+    pub(crate) fn bear(&mut self, more: Option<Usage>) {
         let Some(more) = more else { return };
         match &mut self.usage {
             Some(usage) => usage::add(usage, &more),
             None => self.usage = Some(more),
         }
     }
-}
-
-/// Waits until the CLI has taken note that its background tasks are gone, and has given up the turn that it begins
-/// because of it. False if it doesn't in time.
-async fn settled(session: &mut Session) -> bool {
-    let mut unasked = false;
-    let settle = async {
-        loop {
-            let due = unasked || session.tasks.unasked_turn_due();
-            // One more turn may follow; it does at once or not at all.
-            let wait = if due {
-                FOLLOW_UP_LIMIT
-            } else {
-                Duration::from_millis(50)
-            };
-            let incoming = match timeout(wait, session.cli.next()).await {
-                Ok(incoming) => incoming?,
-                Err(_) => return Ok::<bool, Lost>(!unasked),
-            };
-            if let Incoming::Message(message) = incoming {
-                match mind(session, message).await? {
-                    Minded::Began => unasked = true,
-                    Minded::Ended => unasked = false,
-                    Minded::Nothing => {}
-                }
-            }
-        }
-    };
-    let settled = matches!(timeout(UNASKED_LIMIT, settle).await, Ok(Ok(true)));
-    if !settled {
-        tracing::warn!("claude does not come to rest after its background tasks were ended");
-    }
-    session.tasks.told();
-    settled
 }
 
 /// Keeps a session that is fit, ends another.
@@ -461,31 +353,6 @@ fn lost(error: AgentError) -> Driven {
     Driven {
         result: Err(error),
         session: None,
-    }
-}
-
-/// The prompt as the Messages API takes it.
-fn content(turn: &Turn) -> Value {
-    let parts = turn.prompt.0.as_slice();
-    if let [PromptPart::Text(text)] = parts {
-        return json!(text);
-    }
-    let blocks = parts.iter().map(|part| match part {
-        PromptPart::Text(text) => json!({ "type": "text", "text": text }),
-        PromptPart::Image { url } => json!({ "type": "image", "source": image(url) }),
-    });
-    Value::Array(blocks.collect())
-}
-
-fn image(url: &str) -> Value {
-    let data = url
-        .strip_prefix("data:")
-        .and_then(|rest| rest.split_once(";base64,"));
-    match data {
-        Some((media_type, data)) => {
-            json!({ "type": "base64", "media_type": media_type, "data": data })
-        }
-        None => json!({ "type": "url", "url": url }),
     }
 }
 
@@ -539,19 +406,6 @@ fn state_error(error: agent_core::SessionStoreError) -> AgentError {
         message: error.to_string(),
         source,
     }
-}
-
-/// Waits until nothing of a killed session is left, and counts what is.
-async fn remaining(session: &supervisor::SessionMark) -> u32 {
-    let gone = async {
-        while !supervisor::session_processes(session).is_empty() {
-            // The kernel tells the guard, not us; all that is left is to look again.
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let _ = timeout(KILL_LIMIT, gone).await;
-    let left = supervisor::session_processes(session).len();
-    u32::try_from(left).unwrap_or(u32::MAX)
 }
 
 /// Sleeps until then; for ever without a time.

@@ -14,7 +14,7 @@ pub struct ImageEnvironment(BTreeMap<OsString, OsString>);
 
 impl ImageEnvironment {
     /// The environment of this process. If there are secrets in it, the process starts itself once more without them
-    /// and then has them here only: see [`veil`]. To be called before there is any thread.
+    /// and then has them here only: see `veil`. To be called before there is any thread.
     ///
     /// # Errors
     /// If what the process was to get from itself can't be read.
