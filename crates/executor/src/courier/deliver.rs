@@ -121,6 +121,7 @@ impl Courier {
 
     /// Reads what is there; waits if that is nothing. False when the log is closed and everything was read.
     async fn fill(&mut self) -> Result<bool, JournalError> {
+        self.end_resending();
         loop {
             while self.wants_more() {
                 let read = self
@@ -148,6 +149,16 @@ impl Courier {
         }
     }
 
+    /// Once all of the range was read and sent, reading goes on as ever.
+    fn end_resending(&mut self) {
+        if let Some(through) = self.resend_through
+            && self.reader.seen() >= through
+            && self.pending.front().is_none_or(|(seq, _)| *seq > through)
+        {
+            self.resend_through = None;
+        }
+    }
+
     fn encode(&mut self) -> Option<Message> {
         let limit = match self.resend_through {
             Some(through) => self
@@ -156,14 +167,6 @@ impl Courier {
                 .take_while(|(seq, _)| *seq <= through)
                 .count(),
             None => self.pending.len(),
-        };
-        if limit == 0 {
-            self.resend_through = None;
-        }
-        let limit = if limit == 0 {
-            self.pending.len()
-        } else {
-            limit
         };
         let recorded: Vec<Recorded<'_>> = self
             .pending

@@ -143,3 +143,29 @@ async fn a_large_range_that_was_under_way_is_sent_again_to_the_byte() {
         again.1.len()
     );
 }
+
+/// What is read to send that range again ends exactly where the range does.
+#[tokio::test]
+async fn a_courier_goes_on_after_a_range_that_ends_where_a_read_does() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let log = store
+        .create::<TurnRecord>(&LogName::new("1.2.1").unwrap())
+        .unwrap();
+    let mut writer = log.writer().unwrap();
+    begin(&mut writer);
+    words(&mut writer, READ_AHEAD_RECORDS - 1);
+    let before = Taking::new(1);
+    let mut running = Box::pin(courier(&log, &before).run());
+    until_begun(running.as_mut(), &before, 2).await;
+    drop(running);
+
+    words(&mut writer, 1);
+    let after = Taking::new(1);
+    let mut running = Box::pin(courier(&log, &after).run());
+    let goes_on = until_begun(running.as_mut(), &after, 2);
+    tokio::time::timeout(Duration::from_secs(20), goes_on)
+        .await
+        .expect("what follows is sent");
+    assert_eq!(after.seen()[0], before.seen()[1]);
+}
