@@ -1,7 +1,5 @@
 //! The beginning of a turn: its first record, its courier, its run.
 
-use std::sync::Arc;
-
 use agent_core::{Attempt, CancelHandle, Layout, environment, redaction::EventRedactor};
 use journal::{Retention, Seq, Store};
 use redact::Secrets;
@@ -173,8 +171,11 @@ impl Services {
         match dispatch.work {
             Work::Turn(mut turn) => {
                 turn.attempt = attempt;
-                let agent = Arc::clone(&self.agents.of(turn.agent));
-                Job::Turn { turn, agent }
+                let agent = self.agents.of(turn.agent);
+                Job::Turn {
+                    turn: turn.into(),
+                    agent,
+                }
             }
             Work::Validation => Job::Refuse(Refusal::Validation),
             Work::UnknownAgent(unknown) => Job::Refuse(Refusal::UnknownAgent(unknown)),

@@ -21,7 +21,7 @@ pub(super) enum Job {
     /// Run the turn.
     Turn {
         /// What was asked for.
-        turn: Box<Turn>,
+        turn: Arc<Turn>,
         /// Who does it.
         agent: Arc<dyn Agent>,
     },
@@ -107,7 +107,7 @@ async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>)
 
 /// Prepares and runs, recording events as they come.
 async fn work(
-    turn: &Turn,
+    turn: &Arc<Turn>,
     agent: &dyn Agent,
     layout: &Layout,
     cancel: &Cancel,
@@ -115,7 +115,8 @@ async fn work(
 ) -> Result<Outcome, AgentError> {
     let state = layout.state_folder(turn.key.task);
     let prepare = {
-        let (turn, layout) = (turn.clone(), layout.clone());
+        // Shared: a turn can hold images of many megabytes.
+        let (turn, layout) = (Arc::clone(turn), layout.clone());
         tokio::task::spawn_blocking(move || agent_core::prepare(&turn, &layout))
     };
     let (workspace, ()) = tokio::join!(prepare, agent.warm_up(turn, &state));
