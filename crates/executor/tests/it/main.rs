@@ -3,6 +3,7 @@
 
 mod fake;
 mod heartbeat;
+mod holds;
 mod http;
 mod readme;
 mod server;

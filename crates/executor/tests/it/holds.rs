@@ -1,0 +1,147 @@
+//! Nothing of a task is told while its cancel is answered: registry, gate and courier together.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use agent_core::{
+    Agent, AgentError, AgentEvent, AgentKind, BlockId, Layout, Outcome, StateHome, StopStep,
+    TaskId, Turn, TurnCx, Workspace,
+};
+use bytes::Bytes;
+use executor::{
+    clock::Clock,
+    config::IdentityConfig,
+    courier::{Posted, RetryPolicy, Transport},
+    factory::Agents,
+    logging::LogSecrets,
+    outlets::Outlets,
+    runs::{Services, Turns, registry},
+};
+use futures::future::{BoxFuture, FutureExt, ready};
+use journal::{Retention, Store};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// Says nothing until it is told to stop, and then a last word.
+struct LastWord;
+
+impl Agent for LastWord {
+    fn kind(&self) -> AgentKind {
+        AgentKind::Codex
+    }
+
+    fn run<'a>(
+        &'a self,
+        _turn: &'a Turn,
+        _workspace: &'a Workspace,
+        cx: TurnCx,
+    ) -> BoxFuture<'a, Result<Outcome, AgentError>> {
+        async move {
+            let reason = cx.cancel.cancelled().await;
+            let text = AgentEvent::Text {
+                block: BlockId::new("b").unwrap(),
+                parent: None,
+                delta: "last word".to_owned(),
+            };
+            cx.events.emit(text).await?;
+            Ok(Outcome::Cancelled {
+                reason,
+                stopped_by: StopStep::Protocol,
+                survivors: 0,
+                usage: None,
+            })
+        }
+        .boxed()
+    }
+
+    fn warm_up<'a>(&'a self, _turn: &'a Turn, _state: &'a Path) -> BoxFuture<'a, ()> {
+        ready(()).boxed()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+}
+
+/// Remembers the types of what was posted.
+#[derive(Default)]
+struct Seen {
+    types: Mutex<Vec<String>>,
+    count: watch::Sender<usize>,
+}
+
+impl Seen {
+    fn types(&self) -> Vec<String> {
+        self.types.lock().unwrap().clone()
+    }
+
+    async fn until(&self, count: usize) {
+        let mut counted = self.count.subscribe();
+        let reached = counted.wait_for(|seen| *seen >= count);
+        let reached = tokio::time::timeout(Duration::from_secs(20), reached).await;
+        assert!(reached.is_ok(), "only {:?}", self.types());
+    }
+}
+
+impl Transport for Seen {
+    fn post<'a>(&'a self, _key: &'a str, body: Bytes) -> BoxFuture<'a, Posted> {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let mut types = self.types.lock().unwrap();
+        types.push(body["event_type"].as_str().unwrap().to_owned());
+        self.count.send_replace(types.len());
+        ready(Posted::Accepted).boxed()
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_told_before_a_dispatch_or_a_cancel_has_been_answered() {
+    let root = tempfile::tempdir().unwrap();
+    let seen = Arc::new(Seen::default());
+    let agent = Arc::new(LastWord);
+    let services = Services {
+        store: Store::open(&root.path().join("journal")).unwrap(),
+        retention: Retention::default(),
+        agents: Agents::new(agent.clone(), agent),
+        layout: Layout {
+            workspace_root: root.path().to_path_buf(),
+            state: StateHome::InWorkspace,
+        },
+        outlets: Outlets::Fixed(seen.clone()),
+        retries: RetryPolicy::default(),
+        identity: IdentityConfig {
+            name: "e".to_owned(),
+            namespace: None,
+        },
+        image: Default::default(),
+        log: LogSecrets::default(),
+        clock: Clock::System,
+    };
+    let (turns, runs) = registry(services).unwrap();
+    let mut work = tokio::task::JoinSet::new();
+    work.spawn(runs.run());
+    let quiet = Duration::from_millis(100);
+
+    let body = json!({"input": "hi", "metadata": {"task_id": 1, "subtask_id": 2, "bot": {"shell_type": "Codex"}}});
+    let dispatch = wegent_protocol::decode(body.to_string().as_bytes()).unwrap();
+    let accepted = turns.submit(dispatch).await.unwrap();
+    tokio::time::sleep(quiet).await;
+    assert_eq!(seen.types(), [""; 0]);
+    drop(accepted);
+    seen.until(1).await;
+
+    let cancelled = turns.cancel(TaskId(1), None).await.unwrap();
+    tokio::time::sleep(quiet).await;
+    assert_eq!(seen.types(), ["response.created"]);
+    drop(cancelled);
+    seen.until(3).await;
+    let expected = [
+        "response.created",
+        "response.output_text.delta",
+        "response.incomplete",
+    ];
+    assert_eq!(seen.types(), expected);
+    turns.shutdown().await;
+}
