@@ -30,7 +30,6 @@
 #![warn(missing_docs)]
 
 mod agent;
-mod chain;
 pub mod environment;
 mod event;
 mod id;
@@ -43,8 +42,8 @@ pub mod void_text;
 pub mod workspace;
 
 pub use agent::*;
-pub use chain::error_chain;
 pub use event::*;
+pub use host::error_chain;
 pub use id::*;
 pub use session::{Resume, SessionStore, SessionStoreError};
 pub use turn::*;

@@ -1,31 +1,8 @@
 //! Finding an agent's program.
 
-use std::{
-    ffi::OsStr,
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+pub use host::program::{is_executable, on_path};
 
 use crate::AgentError;
-
-/// Whether `file` is a file that somebody may execute.
-pub fn is_executable(file: &Path) -> bool {
-    fs::metadata(file)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-/// The first executable called `name` in the folders of `path`.
-///
-/// An empty entry would mean the current folder, which may be a workspace and is not to be trusted: it counts as none.
-pub fn on_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
-    path?
-        .to_str()?
-        .split(':')
-        .filter(|entry| !entry.is_empty())
-        .map(|entry| Path::new(entry).join(name))
-        .find(|file| is_executable(file))
-}
 
 /// The error that a program isn't there, and why.
 pub fn missing(name: impl Into<String>, why: &'static str) -> AgentError {
@@ -38,20 +15,3 @@ pub fn missing(name: impl Into<String>, why: &'static str) -> AgentError {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct NotFound(&'static str);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_executables_in_named_folders_are_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("agent");
-        let path = format!("::/nowhere:{}", folder.path().display());
-        fs::write(&file, "").unwrap();
-        assert_eq!(on_path("agent", Some(OsStr::new(&path))), None);
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(on_path("agent", Some(OsStr::new(&path))), Some(file));
-        assert_eq!(on_path("agent", None), None);
-    }
-}

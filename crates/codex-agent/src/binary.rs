@@ -1,96 +1,30 @@
-//! Finding the native Codex binary.
-//!
-//! `codex` on `PATH` is usually npm's Node wrapper. The real program lies beside it, in a package per platform; the
-//! wrapper would only add a process that, when killed, orphans the real one.
+//! The Codex binary, or the error that a turn fails with if there is none.
 
 use std::{
-    env::consts::ARCH,
     ffi::OsStr,
-    fs,
     path::{Path, PathBuf},
 };
 
-use agent_core::{
-    AgentError,
-    program::{is_executable, missing, on_path},
-};
+use agent_core::{AgentError, program::missing};
+use codex_app_server::{NoProgram, find_program};
 
-/// The program to start: `given` if there is one (which may be npm's wrapper), else what `path` offers.
+/// The program to start, see [`find_program`].
 ///
 /// # Errors
 /// [`AgentError::Spawn`] naming what was looked for.
 pub(crate) fn find(given: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, AgentError> {
-    match given {
-        Some(given) if is_executable(given) => {
-            Ok(native(given).unwrap_or_else(|| given.to_path_buf()))
-        }
-        Some(given) => Err(missing(
+    find_program(given, path).map_err(|none| match none {
+        NoProgram::Given(given) => missing(
             given.display().to_string(),
             "CODEX_BINARY_PATH names no executable file",
-        )),
-        None => on_path("codex", path)
-            .map(|found| native(&found).unwrap_or(found))
-            .ok_or_else(|| missing("codex", "not on PATH, and CODEX_BINARY_PATH is not set")),
-    }
-}
-
-/// The native program that belongs to npm's wrapper, `<package>/bin/codex.js`.
-fn native(program: &Path) -> Option<PathBuf> {
-    let real = fs::canonicalize(program).ok()?;
-    if real.extension() != Some(OsStr::new("js")) {
-        return None;
-    }
-    let package = real.parent()?.parent()?;
-    let (platform, triple) = match ARCH {
-        "x86_64" => ("linux-x64", "x86_64-unknown-linux-musl"),
-        "aarch64" => ("linux-arm64", "aarch64-unknown-linux-musl"),
-        _ => return None,
-    };
-    let name = format!("codex-{platform}");
-    // Where npm puts an optional dependency: beside the package (hoisted) or within it.
-    [
-        package.parent()?.join(&name),
-        package.join("node_modules/@openai").join(&name),
-        package.to_path_buf(),
-    ]
-    .iter()
-    .map(|folder| folder.join("vendor").join(triple).join("bin/codex"))
-    .chain([package.join("vendor").join(triple).join("codex/codex")])
-    .find(|file| is_executable(file))
+        ),
+        NoProgram::NotOnPath => missing("codex", "not on PATH, and CODEX_BINARY_PATH is not set"),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
     use super::*;
-
-    fn executable(path: &Path) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "#!/bin/sh\n").unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    #[test]
-    fn npms_wrapper_leads_to_the_native_program() {
-        let root = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(root.path()).unwrap();
-        let modules = root.join("lib/node_modules/@openai");
-        executable(&modules.join("codex/bin/codex.js"));
-        let (platform, triple) = if ARCH == "aarch64" {
-            ("linux-arm64", "aarch64-unknown-linux-musl")
-        } else {
-            ("linux-x64", "x86_64-unknown-linux-musl")
-        };
-        let native = modules.join(format!("codex-{platform}/vendor/{triple}/bin/codex"));
-        executable(&native);
-        let bin = root.join("bin");
-        fs::create_dir_all(&bin).unwrap();
-        symlink(modules.join("codex/bin/codex.js"), bin.join("codex")).unwrap();
-        assert_eq!(find(None, Some(bin.as_os_str())).unwrap(), native);
-        assert_eq!(find(Some(&bin.join("codex")), None).unwrap(), native);
-        assert_eq!(find(Some(&native), None).unwrap(), native);
-    }
 
     #[test]
     fn a_missing_program_is_named() {

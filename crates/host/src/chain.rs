@@ -6,7 +6,7 @@ use std::error::Error;
 ///
 /// ```
 /// let error = std::io::Error::other("no such file");
-/// assert_eq!(agent_core::error_chain(&error), "no such file");
+/// assert_eq!(host::error_chain(&error), "no such file");
 /// ```
 pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
