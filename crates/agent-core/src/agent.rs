@@ -4,9 +4,9 @@ use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use crate::{AgentEvent, FileChanges, SessionRef, Turn, Usage, Workspace};
+use crate::{EventSink, FileChanges, SessionRef, SinkClosed, ToolCallId, Turn, Usage, Workspace};
 
 /// Which agent runs a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,31 +93,6 @@ pub struct TurnCx {
     pub cancel: Cancel,
 }
 
-/// Where an agent's events go. Bounded: [`emit`](Self::emit) waits for the journal's buffer, never for the network.
-#[derive(Clone, Debug)]
-pub struct EventSink(mpsc::Sender<AgentEvent>);
-
-/// The reader of the turn's events has gone; the turn is being torn down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the turn's event sink is closed")]
-pub struct SinkClosed;
-
-impl EventSink {
-    /// A sink and the receiver it feeds. `capacity` events are buffered before `emit` waits.
-    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<AgentEvent>) {
-        let (sender, receiver) = mpsc::channel(capacity);
-        (Self(sender), receiver)
-    }
-
-    /// Hands over one event, waiting while the buffer is full.
-    ///
-    /// # Errors
-    /// [`SinkClosed`] when the turn is over.
-    pub async fn emit(&self, event: AgentEvent) -> Result<(), SinkClosed> {
-        self.0.send(event).await.map_err(|_| SinkClosed)
-    }
-}
-
 /// Why a turn was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -187,6 +162,18 @@ impl Cancel {
 pub enum Outcome {
     /// The agent finished.
     Completed(Completed),
+    /// The agent asked the person something, see [`AgentEvent::Question`](crate::AgentEvent::Question), and nothing goes
+    /// on until the answer comes with a later turn ([`Turn::answer`]).
+    WaitingForUser {
+        /// The call that asks; the answer names it.
+        call: ToolCallId,
+        /// The figures so far, if known.
+        usage: Option<Usage>,
+        /// The conversation in which the answer belongs.
+        session: Option<SessionRef>,
+        /// Files changed so far.
+        changes: FileChanges,
+    },
     /// The turn was told to stop and did.
     Cancelled {
         /// Why it was told to.

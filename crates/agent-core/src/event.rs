@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AgentKind, BlockId, SessionId, ToolCallId};
+use crate::{AgentKind, BlockId, Question, SessionId, ToolCallId};
 
 /// One thing that an agent did or said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub enum AgentEvent {
         /// The steps in their order.
         steps: Vec<PlanStep>,
     },
+    /// The agent asks the person something. The turn ends with
+    /// [`Outcome::WaitingForUser`](crate::Outcome::WaitingForUser) then.
+    Question(Question),
     /// The token figures of the turn so far.
     Usage(Usage),
     /// Something the person should read, that no model said.

@@ -5,7 +5,8 @@
 //! A platform's request is decoded elsewhere into a [`Turn`]. [`prepare`] makes the place it runs in.
 //! An [`Agent`] runs it: what happens goes to an [`EventSink`] as [`AgentEvent`]s, in order; how it ended
 //! is the return value, [`Outcome`] or [`AgentError`]. So an agent can't say twice that a turn is over, and
-//! can't go on talking afterwards. Events pass the [`redaction::EventRedactor`] before anybody else sees them.
+//! can't go on talking afterwards. A question to the person ends the turn too: the answer comes with a later one
+//! ([`interaction`]). Events pass the [`redaction::EventRedactor`] before anybody else sees them.
 //!
 //! # Guarantees
 //!
@@ -33,10 +34,12 @@ mod agent;
 pub mod environment;
 mod event;
 mod id;
+pub mod interaction;
 pub mod program;
 pub mod redaction;
 pub mod scratch;
 mod session;
+mod sink;
 mod turn;
 pub mod void_text;
 pub mod workspace;
@@ -45,6 +48,10 @@ pub use agent::*;
 pub use event::*;
 pub use host::error_chain;
 pub use id::*;
+pub use interaction::{
+    AnswerStatus, AnswerValue, Choice, FORM_TOOL, Field, Form, FormAnswer, Permission, Question,
+};
 pub use session::{Resume, SessionStore, SessionStoreError};
+pub use sink::{Emitted, EventSink, Events, Mark, NotDelivered, SinkClosed};
 pub use turn::*;
 pub use workspace::{Layout, StateHome, Workspace, prepare};

@@ -19,7 +19,8 @@ use redact::{Secrets, Stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    AgentEvent, BlockId, Notice, SessionId, SessionRef, SubagentEvent, ToolCallId, ToolEvent,
+    AgentEvent, BlockId, Form, Notice, Question, SessionId, SessionRef, SubagentEvent, ToolCallId,
+    ToolEvent,
 };
 
 /// How many blocks, lanes and tool calls are remembered each, ended ones too. Beyond that the one that was silent for longest
@@ -194,6 +195,11 @@ impl EventRedactor {
                 let mut shown = self.flush_open();
                 self.string(&mut text);
                 shown.push(Redacted(AgentEvent::Notice(Notice { kind, text })));
+                shown
+            }
+            AgentEvent::Question(question) => {
+                let mut shown = self.flush_open();
+                shown.push(Redacted(AgentEvent::Question(self.question(question))));
                 shown
             }
             // These have no place in the answer, so they may overtake held back text.
@@ -389,6 +395,23 @@ impl EventRedactor {
                     summary: clean(summary),
                 }
             }
+        }
+    }
+
+    fn question(&self, Question { call, mut form }: Question) -> Question {
+        match &mut form {
+            Form::Tool { name, input } => {
+                self.string(name);
+                self.secrets.redact_json(input);
+            }
+            Form::Fields(fields) => fields
+                .iter_mut()
+                .flat_map(|field| field.strings_mut())
+                .for_each(|text| self.string(text)),
+        }
+        Question {
+            call: self.call_id(call),
+            form,
         }
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{NoticeKind, PlanStatus, PlanStep, ToolStatus};
+use crate::{Choice, Field, NoticeKind, PlanStatus, PlanStep, ToolStatus};
 
 const SECRET: &str = "hunter22";
 
@@ -105,6 +105,30 @@ fn held_text_is_not_overtaken_by_a_tool_and_its_secret_is_not_completed() {
     assert_eq!(input, &json!({"command": "echo [redacted]"}));
     assert_eq!(shown[..2], [text("a", "my "), text("a", "hunter")]);
     assert_eq!(shown[3..], [text("b", "[redacted] is")]);
+}
+
+#[test]
+fn a_question_shows_no_secret_and_is_not_overtaken() {
+    let question = |form| {
+        AgentEvent::Question(Question {
+            call: call(&format!("ask {SECRET}")),
+            form,
+        })
+    };
+    let field = Field::choice(SECRET, format!("{SECRET}?"), [Choice::new(SECRET)]);
+    let tool = Form::Tool {
+        name: SECRET.to_owned(),
+        input: json!({"questions": [{"question": SECRET}]}),
+    };
+    for form in [Form::Fields(vec![field]), tool] {
+        let shown = run([text("a", "hunt"), question(form), text("a", "er")]);
+        assert_eq!(shown[0], text("a", "hunt"));
+        let told = serde_json::to_string(&shown[1]).unwrap();
+        assert!(
+            told.contains("question") && !told.contains(SECRET),
+            "{told}"
+        );
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AgentKind, Attempt, SessionId, TurnKey};
+use crate::{AgentKind, Attempt, FormAnswer, SessionId, TurnKey};
 
 /// What an agent is asked to do.
 ///
@@ -21,6 +21,8 @@ pub struct Turn {
     pub agent: AgentKind,
     /// What the person said.
     pub prompt: Prompt,
+    /// The answer to what an earlier turn asked; the prompt then only repeats it in a person's words.
+    pub answer: Option<FormAnswer>,
     /// The system prompt, if there is one.
     pub instructions: Option<String>,
     /// Which model answers, and how it is reached.

@@ -133,6 +133,7 @@ fn line(event: &AgentEvent) -> (String, String) {
             output,
             ..
         }) => (format!("sub-agent [{call}] {status:?} "), output.clone()),
+        AgentEvent::Question(question) => (format!("question [{}]", question.call), String::new()),
         AgentEvent::Notice(notice) => (format!("notice {:?} ", notice.kind), notice.text.clone()),
         AgentEvent::Model { id } => ("model ".to_owned(), id.clone()),
         event @ (AgentEvent::Plan { .. } | AgentEvent::Usage(_) | AgentEvent::Session(_)) => {

@@ -107,6 +107,7 @@ fn line(event: &AgentEvent) -> (String, String) {
                 usage.input_tokens, usage.cached_input_tokens, usage.output_tokens
             ),
         ),
+        AgentEvent::Question(question) => (format!("question [{}]", question.call), String::new()),
         AgentEvent::Notice(notice) => (format!("notice {:?} ", notice.kind), notice.text.clone()),
         AgentEvent::Model { id } => ("model ".to_owned(), id.clone()),
         AgentEvent::Session(_) => ("session".to_owned(), String::new()),

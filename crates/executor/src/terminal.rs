@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use agent_core::FORM_TOOL;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::Deserialize;
@@ -42,6 +43,41 @@ struct Data {
     message: String,
     code: String,
     block: Option<Block>,
+    item: Item,
+    response: Response,
+}
+
+/// A finished call: the platform knows a form by it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Item {
+    arguments: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Response {
+    silent_exit: bool,
+}
+
+/// The questions of a form.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Form {
+    questions: Vec<Question>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Question {
+    question: String,
+    options: Option<Vec<Choice>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Choice {
+    label: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +132,8 @@ fn print_text(callback: &Callback, out: &mut impl Write) -> io::Result<()> {
     match callback.event_type.as_str() {
         "response.output_text.delta" => out.write_all(callback.data.delta.as_bytes()),
         "response.block.created" => match &callback.data.block {
+            // It is printed when it is complete.
+            Some(block) if block.tool_name.contains(FORM_TOOL) => Ok(()),
             Some(block) => writeln!(
                 out,
                 "\n[{}] {}",
@@ -104,6 +142,10 @@ fn print_text(callback: &Callback, out: &mut impl Write) -> io::Result<()> {
             ),
             None => Ok(()),
         },
+        "response.output_item.done" => print_form(&callback.data.item.arguments, out),
+        "response.completed" if callback.data.response.silent_exit => {
+            writeln!(out, "\nAnswer with `run --continue`.")
+        }
         "response.completed" => writeln!(out),
         "response.incomplete" => writeln!(out, "\ncancelled"),
         "error" => writeln!(
@@ -113,6 +155,17 @@ fn print_text(callback: &Callback, out: &mut impl Write) -> io::Result<()> {
         ),
         _ => Ok(()),
     }
+}
+
+fn print_form(arguments: &str, out: &mut impl Write) -> io::Result<()> {
+    let form: Form = serde_json::from_str(arguments).unwrap_or_default();
+    for Question { question, options } in form.questions {
+        writeln!(out, "\n? {question}")?;
+        for Choice { label } in options.unwrap_or_default() {
+            writeln!(out, "  - {label}")?;
+        }
+    }
+    Ok(())
 }
 
 /// The most telling argument of a tool call, on one line.
@@ -139,5 +192,43 @@ impl Transport for Terminal {
             }
         };
         Box::pin(std::future::ready(posted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_question_is_printed_with_its_choices() {
+        let arguments = json!({"questions": [
+            {"id": "where", "question": "Where to?", "options": [{"label": "Here", "value": "h"}, {"label": "There"}]},
+            {"id": "why", "question": "Why?", "options": null},
+        ]});
+        let events = [
+            (
+                "response.block.created",
+                json!({"block": {"tool_name": "mcp__x__interactive_form_question", "tool_input": arguments}}),
+            ),
+            (
+                "response.output_item.done",
+                json!({"item": {"arguments": arguments.to_string()}}),
+            ),
+            (
+                "response.completed",
+                json!({"response": {"silent_exit": true}}),
+            ),
+        ];
+        let mut out = Vec::new();
+        for (event_type, data) in events {
+            let callback = json!({"event_type": event_type, "data": data});
+            print_text(&serde_json::from_value(callback).unwrap(), &mut out).unwrap();
+        }
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\n? Where to?\n  - Here\n  - There\n\n? Why?\n\nAnswer with `run --continue`.\n"
+        );
     }
 }

@@ -6,7 +6,7 @@
 
 use agent_core::{
     AgentEvent, AgentKind, Attempt, CancelReason, ErrorClass, FileChanges, SessionRef, StopReason,
-    TurnKey, Usage, redaction::Redacted,
+    ToolCallId, TurnKey, Usage, redaction::Redacted,
 };
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,14 @@ pub enum EndKind {
         /// Why the model stopped.
         stop: StopReason,
         /// Files changed.
+        #[serde(default)]
+        changes: FileChanges,
+    },
+    /// The agent asked the person something, and the answer comes with a later turn.
+    Waiting {
+        /// The call that asks.
+        call: ToolCallId,
+        /// Files changed so far.
         #[serde(default)]
         changes: FileChanges,
     },

@@ -174,6 +174,7 @@ pub(crate) fn turn(prompt: &str, model: &ModelServer) -> Turn {
         attempt: Attempt(1),
         agent: AgentKind::ClaudeCode,
         prompt: Prompt::text(prompt),
+        answer: None,
         instructions: None,
         model: ModelConfig {
             model_id: Some("claude-scripted-1".into()),

@@ -124,6 +124,7 @@ pub(crate) fn turn(prompt: &str, base_url: Option<String>) -> Turn {
         attempt: Attempt(1),
         agent: AgentKind::Codex,
         prompt: Prompt::text(prompt),
+        answer: None,
         instructions: None,
         model: ModelConfig {
             model_id: Some("scripted-model".into()),

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use journal::{Cursor, JournalError, Reader, Seq, Wait};
+use tokio::sync::watch;
 use wegent_protocol::{Encoder, Message, RecordBody, Recorded, TurnRecord};
 
 use super::{Backoff, Posted, RetryPolicy, Transport};
@@ -24,6 +25,8 @@ pub struct Courier {
     resend_through: Option<Seq>,
     /// How the turn ended, once that has been read.
     ended: Option<RunStatus>,
+    /// How far everything has been taken, or has nothing in it to send.
+    progress: watch::Sender<Seq>,
 }
 
 /// What became of a turn's messages.
@@ -61,7 +64,13 @@ impl Courier {
             pending: VecDeque::new(),
             resend_through,
             ended: None,
+            progress: watch::Sender::new(Seq::START),
         }
+    }
+
+    /// Tells how far the endpoint has taken (or refused) what there is to send. The sender goes with the courier.
+    pub fn progress(&self) -> watch::Receiver<Seq> {
+        self.progress.subscribe()
     }
 
     /// Delivers until the terminal message has been taken or refused.
@@ -87,6 +96,7 @@ impl Courier {
                 taken = self.route.post(&smallest).await;
             }
             self.cursor.ack(Seq(message.through))?;
+            self.progress.send_replace(Seq(message.through));
             if message.terminal {
                 // A terminal message is made of the record that says how the turn ended.
                 let status = self.ended.unwrap_or(RunStatus::Failed);
@@ -175,7 +185,11 @@ impl Courier {
             .map(|(seq, record)| Recorded { seq: seq.0, record })
             .collect();
         let step = self.encoder.next(&recorded);
-        for (_, record) in self.pending.drain(..step.consumed) {
+        for (seq, record) in self.pending.drain(..step.consumed) {
+            // Everything before it has been sent: one message is under way at a time.
+            if step.message.is_none() {
+                self.progress.send_replace(seq);
+            }
             if let RecordBody::Ended(end) = &record.body {
                 self.ended = Some(RunStatus::of(&end.kind));
             }

@@ -3,7 +3,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use agent_core::{AgentEvent, Attempt, BlockId, ToolCallId, ToolEvent, redaction::redact_value};
+use agent_core::{
+    AgentEvent, Attempt, BlockId, ToolCallId, ToolEvent, Usage, redaction::redact_value,
+};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use journal::{LogName, Store, TurnLog, Writer};
@@ -168,4 +170,42 @@ async fn a_courier_goes_on_after_a_range_that_ends_where_a_read_does() {
         .await
         .expect("what follows is sent");
     assert_eq!(after.seen()[0], before.seen()[1]);
+}
+
+/// What has nothing in it to send counts as sent, but not before what comes earlier.
+#[tokio::test]
+async fn progress_tells_what_the_endpoint_has_taken() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let log = store
+        .create::<TurnRecord>(&LogName::new("1.2.1").unwrap())
+        .unwrap();
+    let mut writer = log.writer().unwrap();
+    begin(&mut writer);
+    let transport = Taking::new(1);
+    let courier = courier(&log, &transport);
+    let mut progress = courier.progress();
+    let mut running = Box::pin(courier.run());
+    until_begun(running.as_mut(), &transport, 1).await;
+    words(&mut writer, 1);
+    until_begun(running.as_mut(), &transport, 2).await;
+    event(&mut writer, AgentEvent::Usage(Usage::default()));
+    assert_eq!(*progress.borrow(), Seq(1), "the word hangs");
+    transport.permits.add_permits(1);
+    let reached = async {
+        progress
+            .wait_for(|through| *through >= log.last())
+            .await
+            .map(|_| ())
+    };
+    tokio::select! {
+        ended = &mut running => panic!("{ended:?}"),
+        reached = tokio::time::timeout(Duration::from_secs(20), reached) => reached.unwrap().unwrap(),
+    }
+    assert_eq!(transport.seen().len(), 2);
+    drop(running);
+    assert!(
+        progress.changed().await.is_err(),
+        "nobody delivers any more"
+    );
 }

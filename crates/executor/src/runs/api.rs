@@ -43,7 +43,7 @@ pub enum RunStatus {
     Queued,
     /// It runs, or its end isn't delivered yet.
     Running,
-    /// It ended with an answer.
+    /// It ended with an answer, or with a question.
     Completed,
     /// It ended with an error.
     Failed,
@@ -55,7 +55,7 @@ impl RunStatus {
     /// The status of a turn that ended so.
     pub fn of(end: &EndKind) -> Self {
         match end {
-            EndKind::Completed { .. } => Self::Completed,
+            EndKind::Completed { .. } | EndKind::Waiting { .. } => Self::Completed,
             EndKind::Failed { .. } => Self::Failed,
             EndKind::Cancelled { .. } => Self::Cancelled,
         }

@@ -9,6 +9,7 @@ mod api;
 mod gate;
 mod ledger;
 mod log_name;
+mod marks;
 mod opening;
 mod recorder;
 mod recover;

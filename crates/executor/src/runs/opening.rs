@@ -108,6 +108,7 @@ impl Services {
         let run = Run {
             job: self.job(dispatch, attempt),
             recorder,
+            delivered: courier.progress(),
             layout: self.layout.clone(),
             cancel,
             ended,

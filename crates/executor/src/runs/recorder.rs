@@ -4,7 +4,7 @@ use agent_core::{
     AgentEvent, ErrorClass, Outcome, SessionRef, SubagentEvent, ToolEvent, Usage,
     redaction::{EventRedactor, Redacted},
 };
-use journal::{JournalError, TurnLog, Writer};
+use journal::{JournalError, Seq, TurnLog, Writer};
 use tokio::task::JoinSet;
 use wegent_protocol::{EndKind, RecordBody, TurnEnd, TurnHeader, TurnRecord};
 
@@ -71,10 +71,16 @@ impl Recorder {
         }
     }
 
+    /// Where the last record stands.
+    pub(super) fn position(&self) -> Seq {
+        self.log.last()
+    }
+
     /// Takes in what the agent says of the whole turn; where it says nothing, its events stand.
     pub(super) fn outcome(&mut self, outcome: &Outcome) {
         let (usage, session) = match outcome {
             Outcome::Completed(done) => (&done.usage, done.session.as_ref()),
+            Outcome::WaitingForUser { usage, session, .. } => (usage, session.as_ref()),
             Outcome::Cancelled { usage, .. } => (usage, None),
         };
         if let Some(usage) = usage {

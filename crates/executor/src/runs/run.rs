@@ -3,14 +3,15 @@
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 use agent_core::{
-    Agent, AgentError, Cancel, CancelReason, ErrorClass, EventSink, Layout, Outcome, Turn, TurnCx,
-    UnknownAgent,
+    Agent, AgentError, Cancel, CancelReason, Emitted, ErrorClass, EventSink, Events, Layout,
+    Outcome, Turn, TurnCx, UnknownAgent,
 };
 use futures::FutureExt;
-use tokio::sync::{mpsc, watch};
+use journal::Seq;
+use tokio::sync::watch;
 use wegent_protocol::EndKind;
 
-use super::{RunStatus, recorder::Recorder};
+use super::{RunStatus, marks::Marks, recorder::Recorder};
 use crate::logging::Covered;
 
 /// How many events may wait for the journal before the agent waits.
@@ -55,6 +56,8 @@ pub(super) struct Run {
     pub(super) job: Job,
     /// Where what happens is written.
     pub(super) recorder: Recorder,
+    /// How far it has been delivered.
+    pub(super) delivered: watch::Receiver<Seq>,
     /// Where workspaces lie.
     pub(super) layout: Layout,
     /// Tells the run to stop.
@@ -71,6 +74,7 @@ impl Run {
         let Self {
             job,
             mut recorder,
+            delivered,
             layout,
             cancel,
             ended,
@@ -79,8 +83,12 @@ impl Run {
         let kind = match &job {
             Job::Refuse(refusal) => refusal.end(),
             Job::Turn { turn, agent } => {
-                let work =
-                    AssertUnwindSafe(work(turn, agent.as_ref(), &layout, &cancel, &mut recorder));
+                let recording = Recording {
+                    recorder: &mut recorder,
+                    marks: Marks::new(delivered),
+                };
+                let work = work(turn, agent.as_ref(), &layout, &cancel, recording);
+                let work = AssertUnwindSafe(work);
                 match work.catch_unwind().await {
                     Ok(result) => end_of(result, &cancel),
                     Err(panic) => panicked(panic.as_ref()),
@@ -111,7 +119,7 @@ async fn work(
     agent: &dyn Agent,
     layout: &Layout,
     cancel: &Cancel,
-    recorder: &mut Recorder,
+    recording: Recording<'_>,
 ) -> Result<Outcome, AgentError> {
     let state = layout.state_folder(turn.key.task);
     let prepare = {
@@ -126,30 +134,48 @@ async fn work(
         events,
         cancel: cancel.clone(),
     };
-    record_while(agent.run(turn, &workspace, cx), receiver, recorder).await
+    recording
+        .follow(agent.run(turn, &workspace, cx), receiver)
+        .await
 }
 
-/// Drives `running` while its events are recorded, and records what is left when it has ended.
-async fn record_while(
-    running: impl Future<Output = Result<Outcome, AgentError>>,
-    mut events: mpsc::Receiver<agent_core::AgentEvent>,
-    recorder: &mut Recorder,
-) -> Result<Outcome, AgentError> {
-    let mut running = pin!(running);
-    let result = loop {
-        tokio::select! {
-            biased;
-            Some(event) = events.recv() => recorder.event(event),
-            result = &mut running => break result,
+/// Where a run's events go.
+struct Recording<'a> {
+    recorder: &'a mut Recorder,
+    marks: Marks,
+}
+
+impl Recording<'_> {
+    /// Drives `running` while its events are recorded, and records what is left when it has ended.
+    async fn follow(
+        mut self,
+        running: impl Future<Output = Result<Outcome, AgentError>>,
+        mut events: Events,
+    ) -> Result<Outcome, AgentError> {
+        let mut running = pin!(running);
+        let result = loop {
+            tokio::select! {
+                biased;
+                Some(emitted) = events.next() => self.take(emitted),
+                () = self.marks.answer() => {}
+                result = &mut running => break result,
+            }
+        };
+        while let Some(emitted) = events.try_next() {
+            self.take(emitted);
         }
-    };
-    while let Ok(event) = events.try_recv() {
-        recorder.event(event);
+        if let Ok(outcome) = &result {
+            self.recorder.outcome(outcome);
+        }
+        result
     }
-    if let Ok(outcome) = &result {
-        recorder.outcome(outcome);
+
+    fn take(&mut self, emitted: Emitted) {
+        match emitted {
+            Emitted::Event(event) => self.recorder.event(event),
+            Emitted::Mark(mark) => self.marks.add(self.recorder.position(), mark),
+        }
     }
-    result
 }
 
 fn end_of(result: Result<Outcome, AgentError>, cancel: &Cancel) -> EndKind {
@@ -159,6 +185,10 @@ fn end_of(result: Result<Outcome, AgentError>, cancel: &Cancel) -> EndKind {
             stop: done.stop,
             changes: done.changes,
         },
+        Ok(Outcome::WaitingForUser { call, changes, .. }) => {
+            tracing::info!(%call, "the turn waits for the person's answer");
+            EndKind::Waiting { call, changes }
+        }
         Ok(Outcome::Cancelled {
             reason,
             stopped_by,

@@ -1,29 +1,16 @@
 //! Nothing of a task is told while its cancel is answered: registry, gate and courier together.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use agent_core::{
-    Agent, AgentError, AgentEvent, AgentKind, BlockId, Layout, Outcome, StateHome, StopStep,
-    TaskId, Turn, TurnCx, Workspace,
+    Agent, AgentError, AgentEvent, AgentKind, BlockId, Outcome, StopStep, TaskId, Turn, TurnCx,
+    Workspace,
 };
-use bytes::Bytes;
-use executor::{
-    clock::Clock,
-    config::IdentityConfig,
-    courier::{Posted, RetryPolicy, Transport},
-    factory::Agents,
-    logging::LogSecrets,
-    outlets::Outlets,
-    runs::{Services, Turns, registry},
-};
+use executor::runs::{Turns, registry};
 use futures::future::{BoxFuture, FutureExt, ready};
-use journal::{Retention, Store};
-use serde_json::{Value, json};
-use tokio::sync::watch;
+use serde_json::json;
+
+use crate::stage::{Seen, services};
 
 /// Says nothing until it is told to stop, and then a last word.
 struct LastWord;
@@ -66,59 +53,11 @@ impl Agent for LastWord {
     }
 }
 
-/// Remembers the types of what was posted.
-#[derive(Default)]
-struct Seen {
-    types: Mutex<Vec<String>>,
-    count: watch::Sender<usize>,
-}
-
-impl Seen {
-    fn types(&self) -> Vec<String> {
-        self.types.lock().unwrap().clone()
-    }
-
-    async fn until(&self, count: usize) {
-        let mut counted = self.count.subscribe();
-        let reached = counted.wait_for(|seen| *seen >= count);
-        let reached = tokio::time::timeout(Duration::from_secs(20), reached).await;
-        assert!(reached.is_ok(), "only {:?}", self.types());
-    }
-}
-
-impl Transport for Seen {
-    fn post<'a>(&'a self, _key: &'a str, body: Bytes) -> BoxFuture<'a, Posted> {
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        let mut types = self.types.lock().unwrap();
-        types.push(body["event_type"].as_str().unwrap().to_owned());
-        self.count.send_replace(types.len());
-        ready(Posted::Accepted).boxed()
-    }
-}
-
 #[tokio::test]
 async fn nothing_is_told_before_a_dispatch_or_a_cancel_has_been_answered() {
     let root = tempfile::tempdir().unwrap();
     let seen = Arc::new(Seen::default());
-    let agent = Arc::new(LastWord);
-    let services = Services {
-        store: Store::open(&root.path().join("journal")).unwrap(),
-        retention: Retention::default(),
-        agents: Agents::new(agent.clone(), agent),
-        layout: Layout {
-            workspace_root: root.path().to_path_buf(),
-            state: StateHome::InWorkspace,
-        },
-        outlets: Outlets::Fixed(seen.clone()),
-        retries: RetryPolicy::default(),
-        identity: IdentityConfig {
-            name: "e".to_owned(),
-            namespace: None,
-        },
-        image: Default::default(),
-        log: LogSecrets::default(),
-        clock: Clock::System,
-    };
+    let services = services(root.path(), LastWord, &seen);
     let (turns, runs) = registry(services).unwrap();
     let mut work = tokio::task::JoinSet::new();
     work.spawn(runs.run());

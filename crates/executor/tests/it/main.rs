@@ -8,3 +8,5 @@ mod http;
 mod readme;
 mod server;
 mod sink;
+mod stage;
+mod waiting;

@@ -1,15 +1,16 @@
 //! The fold itself: each record changes the state and yields the pieces to send, each of them complete.
 
 use agent_core::{
-    AgentEvent, BlockId, PlanStatus, PlanStep, SessionRef, SubagentEvent, ToolCallId, ToolEvent,
-    ToolStatus, Usage,
+    AgentEvent, BlockId, FORM_TOOL, Form, PlanStatus, PlanStep, Question, SessionRef,
+    SubagentEvent, ToolCallId, ToolEvent, ToolStatus, Usage,
 };
 use serde_json::{Value, json};
 
 use super::{
     blocks::{Call, Calls, Child, ChildKind, Children, complete_output},
+    form,
     text::{Answer, MAX_TEXT, chunks, code_points},
-    wire::{Block, Updates},
+    wire::{Block, Item, Updates},
 };
 use crate::{EndKind, RecordBody, TurnEnd, TurnRecord};
 
@@ -21,6 +22,7 @@ pub(super) enum Piece {
     Reasoning { delta: String },
     BlockCreated(Block),
     BlockUpdated { id: ToolCallId, updates: Updates },
+    ItemDone(Box<Item>),
     End(Box<End>),
 }
 
@@ -144,6 +146,7 @@ impl Fold {
             AgentEvent::Tool(tool) => return self.tool(tool, at_ms),
             AgentEvent::Subagent(subagent) => return self.subagent(subagent, at_ms),
             AgentEvent::Plan { call, steps } => return self.plan(call, steps, at_ms),
+            AgentEvent::Question(question) => return self.question(question, at_ms),
             AgentEvent::Notice(notice) => return self.notice(&notice.text),
         }
         Vec::new()
@@ -223,6 +226,24 @@ impl Fold {
             }),
         };
         pieces.extend(updates.map(|updates| update(id, updates)));
+        pieces
+    }
+
+    /// The form's block, unless its call has one already, and then what makes the backend show it. The call is over
+    /// with that, as far as this turn is concerned.
+    fn question(&mut self, question: &Question, at_ms: u64) -> Vec<Piece> {
+        let id = &question.call;
+        let (name, input) = match &question.form {
+            Form::Fields(fields) => (FORM_TOOL, form::input(fields)),
+            Form::Tool { name, input } => (name.as_str(), input.clone()),
+        };
+        let mut pieces = Vec::new();
+        if self.calls.finish(id).is_none() && !self.calls.is_finished(id) {
+            self.calls.start(id.clone(), input.clone());
+            self.calls.finish(id);
+            pieces.push(created(id, None, name, input.clone(), at_ms));
+        }
+        pieces.push(Piece::ItemDone(Box::new(form::item(id, name, &input))));
         pieces
     }
 

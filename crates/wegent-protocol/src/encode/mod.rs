@@ -2,6 +2,7 @@
 
 mod blocks;
 mod fold;
+mod form;
 mod responses;
 mod text;
 mod wire;

@@ -193,6 +193,10 @@ impl Names {
                 block_id: id.as_str(),
                 updates,
             },
+            Piece::ItemDone(item) => Data::ItemDone {
+                output_index: 0,
+                item,
+            },
             Piece::End(end) => self.end(end),
         };
         self.callback(&data, key, through)
@@ -264,6 +268,9 @@ impl Names {
                 }
                 Data::Completed { response }
             }
+            EndKind::Waiting { changes, .. } => Data::Completed {
+                response: self.response(model, "completed", Some(self.waiting(end, changes))),
+            },
             EndKind::Failed {
                 class,
                 message,
@@ -275,6 +282,18 @@ impl Names {
             EndKind::Cancelled { message, .. } => Data::Incomplete {
                 response: self.response(model, "cancelled", Some(cancelled(message))),
             },
+        }
+    }
+
+    /// The turn ends without an answer and without figures, as Wegent has it; what was said so far stays.
+    fn waiting(&self, end: &End, changes: &agent_core::FileChanges) -> ResponseEnd {
+        ResponseEnd::Waiting {
+            usage: (),
+            stop_reason: "tool_deferred",
+            silent_exit: true,
+            silent_exit_reason: "waiting_for_user_input",
+            file_changes: FileChanges::new(changes),
+            executor_session: end.session.as_ref().map(|session| self.session(session)),
         }
     }
 
@@ -309,6 +328,10 @@ impl Names {
             EndKind::Completed { stop, .. } => EndKind::Completed {
                 text: String::new(),
                 stop: *stop,
+                changes: agent_core::FileChanges::default(),
+            },
+            EndKind::Waiting { call, .. } => EndKind::Waiting {
+                call: call.clone(),
                 changes: agent_core::FileChanges::default(),
             },
             EndKind::Failed {

@@ -54,6 +54,9 @@ pub(super) enum Data<'a> {
         block_id: &'a str,
         updates: &'a Updates,
     },
+    /// A call in the Responses API's own form: the only one from which the backend makes a form.
+    #[serde(rename = "response.output_item.done")]
+    ItemDone { output_index: u32, item: &'a Item },
     #[serde(rename = "response.completed")]
     Completed { response: Response<'a> },
     #[serde(rename = "error")]
@@ -70,6 +73,7 @@ impl Data<'_> {
             Self::Reasoning { .. } => "response.reasoning_summary_text.delta",
             Self::BlockCreated { .. } => "response.block.created",
             Self::BlockUpdated { .. } => "response.block.updated",
+            Self::ItemDone { .. } => "response.output_item.done",
             Self::Completed { .. } => "response.completed",
             Self::Error { .. } => "error",
             Self::Incomplete { .. } => "response.incomplete",
@@ -100,14 +104,21 @@ pub(super) struct Response<'a> {
 /// What a response has only when it is over.
 #[derive(Serialize)]
 #[serde(untagged)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once a turn, and written out at once"
-)]
 pub(super) enum ResponseEnd {
     Completed {
         usage: Option<Usage>,
         stop_reason: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file_changes: Option<FileChanges>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        executor_session: Option<Session>,
+    },
+    /// Without figures. A `silent_exit` says that the turn is over without an answer; the reason says why.
+    Waiting {
+        usage: (),
+        stop_reason: &'static str,
+        silent_exit: bool,
+        silent_exit_reason: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         file_changes: Option<FileChanges>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,6 +317,21 @@ pub(super) enum Block {
         status: &'static str,
         timestamp: u64,
     },
+}
+
+/// A finished call of a tool. Complete in itself: the backend need not remember the call's beginning.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Item {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    pub(super) id: String,
+    pub(super) call_id: String,
+    pub(super) name: String,
+    /// JSON.
+    pub(super) arguments: String,
+    pub(super) status: &'static str,
+    /// JSON.
+    pub(super) output: String,
 }
 
 /// What changes in a block.

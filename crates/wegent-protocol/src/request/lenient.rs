@@ -114,6 +114,55 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// [`Text`] or an array of it.
+#[derive(Clone, Debug)]
+pub(super) enum TextOrTexts {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for TextOrTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextsVisitor;
+
+        impl<'de> Visitor<'de> for TextsVisitor {
+            type Value = TextOrTexts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a number, a boolean or an array of them")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrTexts, E> {
+                Ok(TextOrTexts::One(text.to_owned()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<TextOrTexts, E> {
+                Ok(TextOrTexts::One(number.to_string()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<TextOrTexts, E> {
+                Ok(TextOrTexts::One(number.to_string()))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<TextOrTexts, E> {
+                Ok(TextOrTexts::One(number.to_string()))
+            }
+
+            fn visit_bool<E: de::Error>(self, flag: bool) -> Result<TextOrTexts, E> {
+                Ok(TextOrTexts::One(flag.to_string()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<TextOrTexts, A::Error> {
+                let texts: Vec<Text> = Vec::deserialize(value::SeqAccessDeserializer::new(seq))?;
+                let texts = texts.into_iter().map(|text| text.0).collect();
+                Ok(TextOrTexts::Several(texts))
+            }
+        }
+
+        deserializer.deserialize_any(TextsVisitor)
+    }
+}
+
 /// [`Text`] that nothing prints.
 #[derive(Clone, Debug)]
 pub(super) struct SecretText(pub(super) SecretString);

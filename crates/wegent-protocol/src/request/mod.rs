@@ -1,5 +1,6 @@
 //! Requests, decoded once and completely: what comes out needs no second look at the JSON.
 
+mod answer;
 mod lenient;
 mod mcp;
 mod prompt;

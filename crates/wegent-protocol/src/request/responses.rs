@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    DecodeError, Dispatch, Envelope, Work,
+    DecodeError, Dispatch, Envelope, Work, answer,
     lenient::TextOr,
     mcp::{self, present, secret_map},
     prompt::prompt,
@@ -178,6 +178,7 @@ fn turn(
     variables: Value,
 ) -> Result<Turn, DecodeError> {
     let prompt = prompt(body.input.ok_or_else(|| DecodeError::missing("input"))?)?;
+    let answer = answer::answer(metadata.interactive_form_answer.take())?;
     let mut bots = metadata.bot.take().map(|bots| bots.0).unwrap_or_default();
     // The bots after the first are sub-agents of it in this mode, and lend it what they have.
     let team = match metadata.mode.as_deref() {
@@ -197,6 +198,7 @@ fn turn(
         attempt: Attempt(1),
         agent,
         prompt,
+        answer,
         instructions,
         model: ModelConfig {
             variables: settings::model_variables(&variables),

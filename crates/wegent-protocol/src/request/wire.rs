@@ -11,7 +11,7 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Visitor, value},
 };
 
-use super::lenient::{Int, Number, OneOrMany, SecretText, Text, TextOr, WebSearch};
+use super::lenient::{Int, Number, OneOrMany, SecretText, Text, TextOr, TextOrTexts, WebSearch};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -123,6 +123,7 @@ pub(super) struct Metadata {
     pub(super) executor_namespace: Option<String>,
     pub(super) callback_url: Option<String>,
     pub(super) validation_params: Option<ValidationParams>,
+    pub(super) interactive_form_answer: Option<FormAnswer>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -240,6 +241,21 @@ pub(super) struct InheritedSession {
 #[serde(default)]
 pub(super) struct ValidationParams {
     pub(super) validation_id: Option<Text>,
+}
+
+/// What the person filled in.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FormAnswer {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) tool_use_id: Option<String>,
+    pub(super) task_id: Option<Int>,
+    pub(super) subtask_id: Option<Int>,
+    pub(super) answers: Option<BTreeMap<String, Option<TextOrTexts>>>,
+    pub(super) success: Option<bool>,
+    pub(super) status: Option<String>,
+    pub(super) message: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

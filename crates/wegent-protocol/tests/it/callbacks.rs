@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::{
-    AgentEvent, AgentKind, CancelReason, ErrorClass, FileChange, FileChanges, Notice, NoticeKind,
-    PlanStatus, PlanStep, SessionId, SessionRef, StopReason, SubagentEvent, ToolEvent, ToolStatus,
-    Usage,
+    AgentEvent, AgentKind, CancelReason, Choice, ErrorClass, Field, FileChange, FileChanges, Form,
+    Notice, NoticeKind, PlanStatus, PlanStep, Question, SessionId, SessionRef, StopReason,
+    SubagentEvent, ToolEvent, ToolStatus, Usage,
 };
 use serde_json::{Value, json};
 use wegent_protocol::{Encoder, EndKind, RecordBody, ResponsesEncoder, TurnEnd};
@@ -415,6 +415,120 @@ fn the_model_and_the_conversation_are_told_at_the_end() {
         (&changes["file_count"], &changes["files"][0]["change_type"]),
         (&json!(1), &json!("created"))
     );
+}
+
+fn asked(id: &str, form: Form) -> RecordBody {
+    event(AgentEvent::Question(Question {
+        call: call(id),
+        form,
+    }))
+}
+
+fn waiting(id: &str) -> RecordBody {
+    end(EndKind::Waiting {
+        call: call(id),
+        changes: FileChanges::default(),
+    })
+}
+
+#[test]
+fn a_waiting_turn_ends_without_an_answer_and_without_figures() {
+    let callback = last_of([text("Let me ask."), waiting("toolu_1")]);
+    assert_eq!(callback["event_type"], "response.completed");
+    let response = &callback["data"]["response"];
+    assert_eq!(response["status"], "completed");
+    assert_eq!(response["output"], json!([]));
+    assert_eq!(response.get("usage"), Some(&Value::Null));
+    assert_eq!(response["stop_reason"], "tool_deferred");
+    assert_eq!(response["silent_exit"], true);
+    assert_eq!(response["silent_exit_reason"], "waiting_for_user_input");
+}
+
+#[test]
+fn an_agents_own_questions_become_a_form() {
+    let form = Form::Fields(vec![
+        Field::choice("where", "Where to?", [Choice::new("Here")]),
+        Field::text("why", "Why?"),
+    ]);
+    let callbacks = callbacks([begun(header()), asked("ask-1", form), waiting("ask-1")]);
+    let arguments = json!({"questions": [
+        {"id": "where", "question": "Where to?", "input_type": "choice", "multi_select": false, "required": true,
+         "options": [{"label": "Here", "value": "Here"}]},
+        {"id": "why", "question": "Why?", "input_type": "text", "multi_select": false, "required": true, "options": []},
+    ]});
+    let types: Vec<&str> = callbacks
+        .iter()
+        .filter_map(|c| c["event_type"].as_str())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "response.created",
+            "response.block.created",
+            "response.output_item.done",
+            "response.completed"
+        ]
+    );
+    let block = &callbacks[1]["data"]["block"];
+    assert_eq!(block["id"], "ask-1");
+    assert_eq!(block["tool_name"], "interactive_form_question");
+    assert_eq!(block["tool_input"], arguments);
+    let item = &callbacks[2]["data"]["item"];
+    assert_eq!(
+        (
+            &item["type"],
+            &item["id"],
+            &item["call_id"],
+            &item["name"],
+            &item["status"]
+        ),
+        (
+            &json!("function_call"),
+            &json!("ask-1"),
+            &json!("ask-1"),
+            &json!("interactive_form_question"),
+            &json!("completed")
+        )
+    );
+    let parsed = |field: &Value| serde_json::from_str::<Value>(field.as_str().unwrap()).unwrap();
+    assert_eq!(parsed(&item["arguments"]), arguments);
+    assert_eq!(parsed(&item["output"])["__deferred_user_input__"], true);
+}
+
+#[test]
+fn a_form_of_the_platforms_tool_keeps_its_block() {
+    let name = "mcp__forms__interactive_form_question";
+    let input = json!({"questions": [{"id": "a", "question": "A?"}]});
+    let form = Form::Tool {
+        name: name.into(),
+        input: input.clone(),
+    };
+    let callbacks = callbacks([
+        begun(header()),
+        started("toolu_1", name, input.clone()),
+        bash(),
+        asked("toolu_1", form),
+        waiting("toolu_1"),
+    ]);
+    let types: Vec<&str> = callbacks
+        .iter()
+        .filter_map(|c| c["event_type"].as_str())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "response.created",
+            "response.block.created",
+            "response.block.created",
+            "response.output_item.done",
+            // The other call was cut off; the form was not.
+            "response.block.updated",
+            "response.completed"
+        ]
+    );
+    assert_eq!(callbacks[3]["data"]["item"]["name"], name);
+    assert_eq!(callbacks[3]["data"]["item"]["arguments"], input.to_string());
+    assert_eq!(callbacks[4]["data"]["block_id"], "toolu_01Bash");
 }
 
 #[test]

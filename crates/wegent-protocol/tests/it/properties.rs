@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use agent_core::{
-    AgentEvent, AgentKind, CancelReason, ErrorClass, Notice, NoticeKind, PlanStatus, PlanStep,
-    SessionId, SessionRef, ToolEvent, ToolStatus, Usage,
+    AgentEvent, AgentKind, CancelReason, ErrorClass, Field, FileChanges, Form, Notice, NoticeKind,
+    PlanStatus, PlanStep, Question, SessionId, SessionRef, ToolEvent, ToolStatus, Usage,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::json;
@@ -87,6 +87,13 @@ fn happening() -> impl Strategy<Value = RecordBody> {
         6 => tools,
         2 => silent.prop_map(event),
         1 => plan,
+        1 => (id(), any::<bool>(), words()).prop_map(|(id, tool, text)| event(AgentEvent::Question(Question {
+            call: call(id),
+            form: match tool {
+                true => Form::Tool { name: "mcp__f__interactive_form_question".into(), input: json!({"questions": [text]}) },
+                false => Form::Fields(vec![Field::text("a", text)]),
+            },
+        }))),
         1 => words().prop_map(|text| event(AgentEvent::Notice(Notice { kind: NoticeKind::Warning, text }))),
         1 => (1_u64..3).prop_map(|dropped| RecordBody::Gap { dropped }),
     ]
@@ -95,6 +102,10 @@ fn happening() -> impl Strategy<Value = RecordBody> {
 fn ending() -> impl Strategy<Value = RecordBody> {
     prop_oneof![
         words().prop_map(|text| completed(&text)),
+        id().prop_map(|id| ended(EndKind::Waiting {
+            call: call(id),
+            changes: FileChanges::default()
+        })),
         words().prop_map(|message| ended(EndKind::Failed {
             class: ErrorClass::Agent,
             message,

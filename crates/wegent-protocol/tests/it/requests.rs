@@ -1,6 +1,9 @@
 //! Recorded requests, and wrong ones.
 
-use agent_core::{AgentKind, ApiFormat, McpTransport, PromptPart, Turn};
+use agent_core::{
+    AgentKind, AnswerStatus, AnswerValue, ApiFormat, McpTransport, PromptPart, SubtaskId, TaskId,
+    Turn,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use wegent_protocol::{Dispatch, Work, decode};
@@ -329,6 +332,82 @@ fn of_messages_the_last_one_of_the_user_is_the_prompt() {
         ]);
     })));
     assert_eq!(turn.prompt.joined_text(), "second");
+}
+
+#[test]
+fn what_the_person_filled_in_arrives() {
+    let answered = |answer: Value| {
+        let body = smallest(|body| body["metadata"]["interactive_form_answer"] = answer);
+        turn(decoded(&body)).answer
+    };
+    let answer = answered(json!({
+        "type": "interactive_form_question", "tool_use_id": "toolu_1", "task_id": 1, "subtask_id": "9",
+        "answers": {"where": "here", "langs": ["en", "fr"], "count": 3, "empty": null},
+        "success": true, "status": "answered",
+    }))
+    .unwrap();
+    assert_eq!(answer.call.as_str(), "toolu_1");
+    assert_eq!(
+        (answer.task, answer.subtask),
+        (Some(TaskId(1)), Some(SubtaskId(9)))
+    );
+    assert_eq!(answer.status, AnswerStatus::Answered);
+    let ids: Vec<&str> = answer.answers.keys().map(String::as_str).collect();
+    assert_eq!(ids, ["count", "langs", "where"]);
+    assert_eq!(answer.answers["count"], AnswerValue::One("3".into()));
+    assert_eq!(answer.chosen("langs"), ["en", "fr"]);
+    assert!(answer.chosen("empty").is_empty());
+
+    let cancelled = answered(json!({
+        "tool_use_id": "toolu_1", "answers": {"where": "x"}, "status": "cancelled", "message": "do it yourself",
+    }))
+    .unwrap();
+    assert_eq!(cancelled.status, AnswerStatus::Cancelled);
+    assert_eq!(cancelled.kind, "interactive_form_question");
+    assert_eq!(cancelled.message.as_deref(), Some("do it yourself"));
+    assert!(cancelled.chosen("where").is_empty());
+
+    let unsuccessful = answered(json!({"tool_use_id": "t", "success": false})).unwrap();
+    assert_eq!(unsuccessful.status, AnswerStatus::Cancelled);
+    assert_eq!(answered(Value::Null), None);
+}
+
+#[test]
+fn wrong_answers_are_refused_by_the_path_of_the_field() {
+    let field = "metadata.interactive_form_answer";
+    for (answer, expected) in [
+        (
+            json!("yes"),
+            format!("{field}: expected an object, got a string"),
+        ),
+        (json!({}), format!("{field}.tool_use_id: missing")),
+        (
+            json!({"tool_use_id": " "}),
+            format!("{field}.tool_use_id: missing"),
+        ),
+        (
+            json!({"tool_use_id": 7}),
+            format!("{field}.tool_use_id: expected a string, got a number"),
+        ),
+        (
+            json!({"tool_use_id": "t", "answers": ["a"]}),
+            format!("{field}.answers: expected an object, got an array"),
+        ),
+        (
+            json!({"tool_use_id": "t", "answers": {"a": {"b": 1}}}),
+            format!(
+                "{field}.answers.a: expected a string, a number, a boolean or an array of them, got an object"
+            ),
+        ),
+        (
+            json!({"tool_use_id": "t", "status": "maybe"}),
+            format!("{field}.status: expected `answered` or `cancelled`"),
+        ),
+    ] {
+        let body = smallest(|body| body["metadata"]["interactive_form_answer"] = answer);
+        let error = decode(body.to_string().as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
 }
 
 #[test]
