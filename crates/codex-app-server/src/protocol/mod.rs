@@ -28,7 +28,7 @@ pub use self::{
         ToolCallAnswer, ToolOutput, UserInputAnswer, UserInputRequest,
     },
     error::{CodexErrorInfo, CodexErrorKind, TurnError},
-    initialize::{ClientInfo, ServerInfo},
+    initialize::{ClientInfo, OPTED_OUT, ServerInfo},
     input::{ImageDetail, UserInput},
     item::{
         AgentMessage, CollabAgentState, CollabAgentToolCall, CommandAction, CommandExecution,
