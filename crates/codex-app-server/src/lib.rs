@@ -37,6 +37,7 @@
 //!   joined, anything else holds up the reader and through it codex. **One consumer that doesn't read therefore holds
 //!   up the others** once its queue is full. So that nobody waits for himself, queues stretch while calls wait for
 //!   their answers, which may stand behind what fills the queue.
+//! * What sub-agents say in threads of their own comes by the stream of the thread they work for.
 //! * Every stream ends with [`ThreadEvent::Lost`] and the reason, after everything that was read before.
 //! * Every request of codex is answered: by [`Ask::answer`](protocol::Ask::answer), or with an error when it is dropped,
 //!   unknown, or of a thread that nobody listens to.
@@ -76,6 +77,7 @@
 mod backoff;
 mod client;
 mod error;
+mod family;
 mod instance;
 mod program;
 pub mod protocol;

@@ -16,12 +16,13 @@ use tokio::sync::watch;
 
 use crate::{
     error::ConnectionLost,
+    family::{Family, TURN_STARTED},
     protocol::{Notification, ServerRequest, ThreadId},
     queue::{Queue, Queued, ThreadEvent},
     rpc::{Handler, Limits, METHOD_NOT_FOUND, Reply},
 };
 
-/// The events of one thread. Dropping it ends the subscription on our side; codex keeps the thread loaded until
+/// The events of one thread, and those of the threads in which its sub-agents work. Dropping it ends the subscription on our side; codex keeps the thread loaded until
 /// [`Client::thread_unsubscribe`](crate::Client::thread_unsubscribe).
 pub struct ThreadStream {
     id: ThreadId,
@@ -70,6 +71,7 @@ pub(crate) struct Router {
 #[derive(Default)]
 struct State {
     threads: HashMap<ThreadId, Arc<Queue>>,
+    family: Family,
     /// The calls that are opening a thread right now; `None` if its id isn't known yet.
     opening: Vec<Option<ThreadId>>,
     early: Early,
@@ -172,6 +174,7 @@ impl Router {
             .is_some_and(|queue| Arc::ptr_eq(queue, &stream.queue))
         {
             state.threads.remove(&stream.id);
+            state.family.forget(&stream.id);
         }
     }
 
@@ -179,7 +182,11 @@ impl Router {
         let state = self.lock();
         let is_opened =
             |opening: &Option<ThreadId>| opening.as_ref().is_none_or(|id| id.as_str() == thread);
-        match state.threads.get(thread) {
+        let queue = state.threads.get(thread).or_else(|| {
+            let root = state.family.root(thread)?;
+            state.threads.get(root)
+        });
+        match queue {
             Some(queue) => Found::Queue(Arc::clone(queue)),
             None if state.opening.iter().any(is_opened) => Found::Early,
             None => Found::Nobody,
@@ -255,6 +262,13 @@ impl Handler for Router {
         let Some(thread) = thread_of(params) else {
             return tracing::debug!(method, "codex says");
         };
+        if method == TURN_STARTED {
+            let mut state = self.lock();
+            let State {
+                family, threads, ..
+            } = &mut *state;
+            family.note(params, |thread| threads.contains_key(thread));
+        }
         let parse = || Queued {
             event: ThreadEvent::Notification(Notification::parse(method, params)),
             bytes: params.get().len(),
@@ -262,7 +276,7 @@ impl Handler for Router {
         match self.find(&thread) {
             Found::Queue(queue) => queue.push(parse(), &self.calls).await,
             Found::Early => self.keep_early(ThreadId::new(thread), parse()),
-            // A sub-agent's thread, or one whose consumer has gone.
+            // A thread of nobody's, or one whose consumer has gone.
             Found::Nobody => tracing::debug!(method, %thread, "nobody listens to the thread"),
         }
     }

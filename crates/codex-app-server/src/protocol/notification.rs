@@ -117,6 +117,52 @@ notifications! {
 }
 
 impl Notification {
+    /// The thread and the turn it belongs to; `None` for what isn't about a turn. A stream also holds what sub-agents
+    /// say in their threads.
+    pub fn turn(&self) -> Option<(&ThreadId, &TurnId)> {
+        macro_rules! of_turn {
+            ($($variant:ident),+) => {
+                match self {
+                    $( Self::$variant(of) => Some((&of.thread_id, &of.turn_id)), )+
+                    Self::TurnStarted(of) | Self::TurnCompleted(of) => Some((&of.thread_id, &of.turn.id)),
+                    Self::HookStarted(of) | Self::HookCompleted(of) => {
+                        of.turn_id.as_ref().map(|turn| (&of.thread_id, turn))
+                    }
+                    Self::ThreadStarted(_)
+                    | Self::ThreadStatusChanged(_)
+                    | Self::ThreadClosed(_)
+                    | Self::McpServerStartup(_)
+                    | Self::RequestResolved(_)
+                    | Self::Warning(_)
+                    | Self::GuardianWarning(_)
+                    | Self::ConfigWarning(_)
+                    | Self::DeprecationNotice(_)
+                    | Self::Unknown { .. } => None,
+                }
+            };
+        }
+        of_turn!(
+            ThreadCompacted,
+            TokenUsageUpdated,
+            TurnDiffUpdated,
+            TurnPlanUpdated,
+            ItemStarted,
+            ItemCompleted,
+            AgentMessageDelta,
+            PlanDelta,
+            CommandOutputDelta,
+            TerminalInteraction,
+            FileOutputDelta,
+            PatchUpdated,
+            ReasoningSummaryPart,
+            ReasoningSummaryDelta,
+            ReasoningTextDelta,
+            McpProgress,
+            Error,
+            ModelRerouted
+        )
+    }
+
     /// Joins a following delta of the same item into this one, and says how many bytes that added; `None` if they
     /// don't belong together.
     pub(crate) fn join(&mut self, next: &Self) -> Option<usize> {

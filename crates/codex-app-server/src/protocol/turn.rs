@@ -15,6 +15,10 @@ use super::{
 pub struct Turn {
     /// Which one.
     pub id: TurnId,
+    /// The turn it is a part of: its own, or for a sub-agent's the one that the sub-agent works for. Not said by old
+    /// versions.
+    #[serde(default)]
+    pub root_turn_id: Option<TurnId>,
     /// How far it is.
     pub status: TurnStatus,
     /// Its items. In `turn/completed` only the last agent message: collect items as they come.

@@ -391,3 +391,31 @@ async fn reading_goes_on_while_writing_is_stuck() {
     let answer: Result<_, RpcError> = calls.join_next().await.unwrap().unwrap();
     assert_eq!(answer.unwrap(), "done");
 }
+
+#[tokio::test]
+async fn what_a_sub_agent_says_comes_by_the_stream_of_the_thread_it_works_for() {
+    let (_client, mut codex, _driving, mut stream) = open(Limits::default(), 1 << 16).await;
+    let turn = |thread: &str, id: &str, root: &str| {
+        json!({"method": "turn/started", "params": {"threadId": thread,
+            "turn": {"id": id, "rootTurnId": root, "status": "inProgress"}}})
+    };
+    let of = |notification: &Notification| {
+        let (thread, turn) = notification.turn().unwrap();
+        format!("{thread}/{turn}")
+    };
+    codex.send(&turn("t", "u", "u")).await;
+    codex.send(&turn("stranger", "x", "x")).await;
+    codex.send(&turn("child", "c", "u")).await;
+    codex.send(&turn("grandchild", "g", "u")).await;
+    codex.send(&approval(7, "child")).await;
+    for expected in ["t/u", "child/c", "grandchild/g"] {
+        assert_eq!(of(&notification(&mut stream).await), expected);
+    }
+    let ServerRequest::CommandApproval(ask) = request(&mut stream).await else {
+        panic!("another request")
+    };
+    assert_eq!(ask.params.thread_id, ThreadId::from("child"));
+    ask.answer(&ApprovalDecision::Accept.into());
+    let answer = codex.find(|message| message["id"] == 7).await;
+    assert_eq!(answer["result"]["decision"], "accept");
+}

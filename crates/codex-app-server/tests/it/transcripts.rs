@@ -1,6 +1,6 @@
 //! Recorded sessions of the real codex 0.169, replayed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use codex_app_server::{
     Client, RpcError, ThreadEvent, ThreadStream,
@@ -72,6 +72,34 @@ fn thread_of(params: &Value) -> Option<&str> {
         .get("threadId")
         .or_else(|| params.get("thread")?.get("id"))?
         .as_str()
+}
+
+/// The methods that a stream of `thread` has to bring: the thread's own, and those of its sub-agents from their first
+/// turn on.
+fn expected(transcript: &Transcript, thread: &str) -> Vec<String> {
+    let mut family = HashSet::from([thread]);
+    let mut turns = HashSet::new();
+    let mut methods = Vec::new();
+    for (method, params, _) in said(transcript) {
+        let Some(of) = thread_of(params) else {
+            continue;
+        };
+        if method == "turn/started" {
+            let turn = &params["turn"];
+            if of == thread {
+                turns.extend(turn["id"].as_str());
+            } else if turn["rootTurnId"]
+                .as_str()
+                .is_some_and(|root| turns.contains(root))
+            {
+                family.insert(of);
+            }
+        }
+        if family.contains(of) {
+            methods.push(method.to_owned());
+        }
+    }
+    methods
 }
 
 /// What came by a stream: thread, and method by method.
@@ -164,11 +192,7 @@ async fn a_replayed_session_reaches_each_thread_whole_and_in_order() {
             heard.entry(thread).or_default().push(methods);
         }
         for (thread, parts) in heard {
-            let of_thread = |params: &Value| thread_of(params) == Some(thread.as_str());
-            let mut expected: Vec<_> = said(&transcript)
-                .filter(|(_, params, _)| of_thread(params))
-                .map(|(method, ..)| method.to_owned())
-                .collect();
+            let mut expected = expected(&transcript, &thread);
             let opened_once = parts.len() == 1;
             let mut methods = parts.concat();
             if !opened_once {

@@ -74,12 +74,13 @@ struct ToolSpec {
 }
 
 /// What Codex puts before the person's own words, as user messages of their own.
-const INJECTED: [&str; 5] = [
+const INJECTED: [&str; 6] = [
     "<environment_context>",
     "<turn_aborted>",
     "# AGENTS.md",
     "<user_instructions>",
     "<skill>",
+    "<subagent_notification>",
 ];
 
 pub(in crate::model) fn read(body: &Value) -> Result<Request, serde_json::Error> {

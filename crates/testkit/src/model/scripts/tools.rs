@@ -223,22 +223,42 @@ pub(super) async fn ask(reply: &mut Reply) -> Played {
 
 pub(super) async fn subagent(reply: &mut Reply, late: bool) -> Played {
     reply.created().await?;
-    if output(reply).is_some() {
-        reply.say("The sub-agent is done.", None).await?;
+    let prompt = command(reply, "Say hello. #script:text").replace("\\n", "\n");
+    if let Some(output) = output(reply) {
+        // Codex's tool only starts the sub-agent; another one waits for it.
+        match (waiting(&output), late) {
+            (Some(arguments), false) => use_tool(reply, "wait_agent", &arguments).await?,
+            _ => reply.say("The sub-agent is done.", None).await?,
+        }
         return reply.completed().await;
     }
-    match reply.request.find_tool(&["Agent", "Task"]) {
+    match reply.request.find_tool(&["Agent", "Task", "spawn_agent"]) {
         None => not_offered(reply, "sub-agent").await?,
         Some(tool) => {
-            let prompt = command(reply, "Say hello. #script:text").replace("\\n", "\n");
-            let arguments = json!({
-                "description": "A scripted errand", "subagent_type": "general-purpose", "prompt": prompt,
-                "run_in_background": late,
-            });
+            let arguments = if is_anthropic(reply) {
+                json!({
+                    "description": "A scripted errand", "subagent_type": "general-purpose", "prompt": prompt,
+                    "run_in_background": late,
+                })
+            } else {
+                json!({"message": prompt, "task_name": "errand"})
+            };
             reply.call(&tool.name, tool.namespace, &arguments).await?;
         }
     }
     reply.completed().await
+}
+
+/// The arguments with which Codex's `wait_agent` waits for the sub-agent that this output names, if it names one.
+fn waiting(output: &str) -> Option<Value> {
+    let output: Value = serde_json::from_str(output).ok()?;
+    let patience = 60_000;
+    match output.get("agent_id") {
+        Some(agent) => Some(json!({"targets": [agent], "timeout_ms": patience})),
+        None => output
+            .get("task_name")
+            .map(|_| json!({"timeout_ms": patience})),
+    }
 }
 
 pub(super) async fn bad_tool_json(reply: &mut Reply) -> Played {
