@@ -1,5 +1,7 @@
 //! What Codex says, as events. A pure fold over the notifications of one turn: no clock, no I/O.
 
+mod subagents;
+
 use std::collections::{BTreeMap, HashSet};
 
 use agent_core::{
@@ -8,17 +10,19 @@ use agent_core::{
     void_text::{AnswerText, events, restarted},
 };
 use codex_app_server::protocol::{
-    ItemId, McpServerStartup, McpServerState, Notification, PlanStepStatus, ThreadItem, TokenUsage,
-    TurnId, TurnPlan,
+    ItemId, McpServerStartup, McpServerState, Notification, PatchUpdated, PlanStepStatus, ThreadId,
+    ThreadItem, TokenUsage, TurnId, TurnPlan,
 };
 
 use serde_json::Value;
 
-use crate::tools::{Shown, card};
+use crate::tools::{Card, Shown, card, file_input};
+use subagents::Subagents;
 
 /// Folds one turn's notifications into events.
 #[derive(Debug)]
 pub(crate) struct Mapper {
+    thread: ThreadId,
     turn: TurnId,
     answer: AnswerText,
     /// Reasoning items whose text has been streamed, and the part it is in.
@@ -27,20 +31,23 @@ pub(crate) struct Mapper {
     reasoning_open: bool,
     /// Tool calls that have been started, with their input as shown.
     calls: BTreeMap<ItemId, Value>,
+    subagents: Subagents,
     usage: Usage,
     /// Item kinds that this version doesn't know and that were logged.
     logged: HashSet<String>,
 }
 
 impl Mapper {
-    /// A mapper for `turn`.
-    pub(crate) fn new(turn: TurnId) -> Self {
+    /// A mapper for `turn` of `thread`.
+    pub(crate) fn new(thread: ThreadId, turn: TurnId) -> Self {
         Self {
+            thread,
             turn,
             answer: AnswerText::default(),
             reasoning: BTreeMap::new(),
             reasoning_open: false,
             calls: BTreeMap::new(),
+            subagents: Subagents::default(),
             usage: Usage::default(),
             logged: HashSet::new(),
         }
@@ -56,26 +63,36 @@ impl Mapper {
         (self.usage != Usage::default()).then(|| self.usage.clone())
     }
 
-    /// The events that a notification amounts to. Those of other turns amount to nothing.
+    /// The events that a notification amounts to. Those of turns that have no part in this one amount to nothing.
     pub(crate) fn map(&mut self, notification: Notification) -> Vec<AgentEvent> {
+        let of_another = |(_, turn): (&ThreadId, &TurnId)| *turn != self.turn;
+        if notification.turn().is_some_and(of_another) {
+            return self.of_subagent(notification);
+        }
         match notification {
-            Notification::AgentMessageDelta(delta) if delta.turn_id == self.turn => self.text(&delta.item_id, &delta.delta),
-            Notification::PlanDelta(delta) if delta.turn_id == self.turn => self.text(&delta.item_id, &delta.delta),
-            Notification::ReasoningSummaryDelta(delta) if delta.turn_id == self.turn => {
+            Notification::AgentMessageDelta(delta) => self.text(&delta.item_id, &delta.delta),
+            Notification::PlanDelta(delta) => self.text(&delta.item_id, &delta.delta),
+            Notification::ReasoningSummaryDelta(delta) => {
                 self.thought(&delta.item_id, delta.summary_index, &delta.delta)
             }
-            Notification::ReasoningTextDelta(delta) if delta.turn_id == self.turn => {
+            Notification::ReasoningTextDelta(delta) => {
                 self.thought(&delta.item_id, delta.content_index, &delta.delta)
             }
-            Notification::CommandOutputDelta(delta) if delta.turn_id == self.turn => self.output(&delta.item_id, delta.delta),
-            Notification::ItemStarted(event) if event.turn_id == self.turn => self.started(&event.item),
-            Notification::ItemCompleted(event) if event.turn_id == self.turn => self.completed(&event.item),
-            Notification::TurnPlanUpdated(plan) if plan.turn_id == self.turn => self.plan(plan),
-            Notification::TokenUsageUpdated(update) if update.turn_id == self.turn => self.tokens(update.token_usage),
-            Notification::ModelRerouted(rerouted) if rerouted.turn_id == self.turn => {
-                vec![AgentEvent::Model { id: rerouted.to_model }]
+            Notification::CommandOutputDelta(delta) => self.output(&delta.item_id, delta.delta),
+            Notification::McpProgress(progress) => {
+                self.progress(&progress.item_id, &progress.message)
             }
-            Notification::McpServerStartup(startup) => mcp_startup(startup),
+            Notification::PatchUpdated(patch) => self.patch(patch),
+            Notification::ItemStarted(event) => self.started(&event.item, None),
+            Notification::ItemCompleted(event) => self.completed_of_turn(&event.item),
+            Notification::TurnPlanUpdated(plan) => self.plan(plan),
+            Notification::TokenUsageUpdated(update) => self.tokens(&update.token_usage),
+            Notification::ModelRerouted(rerouted) => {
+                vec![AgentEvent::Model {
+                    id: rerouted.to_model,
+                }]
+            }
+            Notification::McpServerStartup(startup) => self.mcp_startup(startup),
             // Told in the log, shown to nobody.
             Notification::Warning(warning) => log(&warning.message),
             Notification::ConfigWarning(warning) => log(&warning.summary),
@@ -96,23 +113,10 @@ impl Mapper {
             | Notification::TurnDiffUpdated(_)
             | Notification::TerminalInteraction(_)
             | Notification::FileOutputDelta(_)
-            | Notification::PatchUpdated(_)
             | Notification::ReasoningSummaryPart(_)
-            | Notification::McpProgress(_)
             | Notification::RequestResolved(_)
             | Notification::HookStarted(_)
-            | Notification::HookCompleted(_)
-            // Of another turn.
-            | Notification::AgentMessageDelta(_)
-            | Notification::PlanDelta(_)
-            | Notification::ReasoningSummaryDelta(_)
-            | Notification::ReasoningTextDelta(_)
-            | Notification::CommandOutputDelta(_)
-            | Notification::ItemStarted(_)
-            | Notification::ItemCompleted(_)
-            | Notification::TurnPlanUpdated(_)
-            | Notification::TokenUsageUpdated(_)
-            | Notification::ModelRerouted(_) => Vec::new(),
+            | Notification::HookCompleted(_) => Vec::new(),
         }
     }
 
@@ -167,43 +171,82 @@ impl Mapper {
             .collect()
     }
 
-    fn started(&mut self, item: &ThreadItem) -> Vec<AgentEvent> {
+    /// What an MCP tool says while it runs, as output of its call.
+    fn progress(&mut self, item: &ItemId, message: &str) -> Vec<AgentEvent> {
+        self.output(item, format!("{message}\n"))
+    }
+
+    /// A patch while it is being written.
+    fn patch(&mut self, patch: PatchUpdated) -> Vec<AgentEvent> {
+        let (Some(call), Some(shown)) = (call(&patch.item_id), self.calls.get_mut(&patch.item_id))
+        else {
+            return Vec::new();
+        };
+        let (_, input) = file_input(&patch.changes);
+        if *shown == input {
+            return Vec::new();
+        }
+        shown.clone_from(&input);
+        vec![AgentEvent::Tool(ToolEvent::Input { call, input })]
+    }
+
+    fn started(&mut self, item: &ThreadItem, parent: Option<ToolCallId>) -> Vec<AgentEvent> {
+        if let Some(events) = self.about_subagent(item, parent.as_ref(), false) {
+            return events;
+        }
         self.log_unknown(item);
         let (Shown::Tool(card), Some(id)) = (card(item), item.id()) else {
             return Vec::new();
         };
-        self.begin_call(&id, card.name, card.input)
+        self.begin_call(&id, parent, &card)
     }
 
-    fn begin_call(&mut self, id: &ItemId, name: String, input: Value) -> Vec<AgentEvent> {
+    fn begin_call(
+        &mut self,
+        id: &ItemId,
+        parent: Option<ToolCallId>,
+        card: &Card,
+    ) -> Vec<AgentEvent> {
         let Some(call) = call(id) else {
             return Vec::new();
         };
-        self.reasoning_open = false;
-        self.calls.insert(id.clone(), input.clone());
-        let mut events = block(id)
-            .map(|block| events(&block, self.answer.block()))
-            .unwrap_or_default();
+        self.calls.insert(id.clone(), card.input.clone());
+        let mut events = self.before_block(parent.as_ref());
         events.push(AgentEvent::Tool(ToolEvent::Started {
             call,
-            parent: None,
-            name,
-            input,
+            parent,
+            name: card.name.clone(),
+            input: card.input.clone(),
         }));
         events
     }
 
-    fn completed(&mut self, item: &ThreadItem) -> Vec<AgentEvent> {
+    /// What has to be said before a block is shown. A block within a sub-agent's doesn't interrupt the answer.
+    fn before_block(&mut self, parent: Option<&ToolCallId>) -> Vec<AgentEvent> {
+        if parent.is_some() {
+            return Vec::new();
+        }
+        self.reasoning_open = false;
+        // Nothing but the notice can come.
+        self.answer.block().iter().map(|_| restarted()).collect()
+    }
+
+    fn completed_of_turn(&mut self, item: &ThreadItem) -> Vec<AgentEvent> {
         match item {
-            ThreadItem::AgentMessage(message) => return self.message(&message.id, &message.text),
-            ThreadItem::Plan(plan) => return self.message(&plan.id, &plan.text),
-            ThreadItem::ExitedReviewMode(review) => {
-                return self.message(&review.id, &review.review);
-            }
+            ThreadItem::AgentMessage(message) => self.message(&message.id, &message.text),
+            ThreadItem::Plan(plan) => self.message(&plan.id, &plan.text),
+            ThreadItem::ExitedReviewMode(review) => self.message(&review.id, &review.review),
             ThreadItem::Reasoning(reasoning) => {
-                return self.reasoned(&reasoning.id, &reasoning.summary, &reasoning.content);
+                self.reasoned(&reasoning.id, &reasoning.summary, &reasoning.content)
             }
-            _ => {}
+            item => self.completed(item, None),
+        }
+    }
+
+    /// The end of a tool call.
+    fn completed(&mut self, item: &ThreadItem, parent: Option<ToolCallId>) -> Vec<AgentEvent> {
+        if let Some(events) = self.about_subagent(item, parent.as_ref(), true) {
+            return events;
         }
         let (Shown::Tool(card), Some(id)) = (card(item), item.id()) else {
             return Vec::new();
@@ -214,7 +257,7 @@ impl Mapper {
         let mut events = match self.calls.get(&id) {
             None => {
                 self.log_unknown(item);
-                self.begin_call(&id, card.name, card.input)
+                self.begin_call(&id, parent, &card)
             }
             Some(shown) if *shown == card.input => Vec::new(),
             // The arguments of some tools are only known when they are done.
@@ -243,7 +286,6 @@ impl Mapper {
     }
 
     fn plan(&mut self, plan: TurnPlan) -> Vec<AgentEvent> {
-        self.reasoning_open = false;
         let Ok(call) = ToolCallId::new(format!("plan-{}", plan.turn_id)) else {
             return Vec::new();
         };
@@ -259,22 +301,45 @@ impl Mapper {
                 },
             })
             .collect();
-        // Before a block nothing but the notice can come.
-        let mut events: Vec<AgentEvent> = self.answer.block().iter().map(|_| restarted()).collect();
+        let mut events = self.before_block(None);
         events.push(AgentEvent::Plan { call, steps });
         events
     }
 
-    /// Codex reports once per request to the model; a turn is their sum.
-    fn tokens(&mut self, usage: TokenUsage) -> Vec<AgentEvent> {
-        let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
+    /// Codex reports once per request to the model; a turn is their sum, those of its sub-agents included.
+    fn tokens(&mut self, usage: &TokenUsage) -> Vec<AgentEvent> {
+        self.usage.context_window = usage.model_context_window.map(count);
+        self.add_usage(usage)
+    }
+
+    fn add_usage(&mut self, usage: &TokenUsage) -> Vec<AgentEvent> {
         self.usage.input_tokens += count(usage.last.input_tokens);
         self.usage.cached_input_tokens += count(usage.last.cached_input_tokens);
         self.usage.output_tokens += count(usage.last.output_tokens);
         self.usage.reasoning_tokens += count(usage.last.reasoning_output_tokens);
-        self.usage.context_window = usage.model_context_window.map(count);
         self.usage.source = UsageSource::Agent;
         vec![AgentEvent::Usage(self.usage.clone())]
+    }
+
+    /// A server that is missing in the turn. Each sub-agent starts its own, of which nothing is told.
+    fn mcp_startup(&self, startup: McpServerStartup) -> Vec<AgentEvent> {
+        let is_ours = startup
+            .thread_id
+            .as_ref()
+            .is_none_or(|thread| *thread == self.thread);
+        if startup.status != McpServerState::Failed || !is_ours {
+            return Vec::new();
+        }
+        let why = startup.error.unwrap_or_default();
+        tracing::warn!(server = startup.name, why, "MCP server failed to start");
+        let text = format!(
+            "The MCP server `{}` could not be started; its tools are missing in this turn.",
+            startup.name
+        );
+        vec![AgentEvent::Notice(Notice {
+            kind: NoticeKind::Warning,
+            text,
+        })]
     }
 
     fn log_unknown(&mut self, item: &ThreadItem) {
@@ -289,20 +354,8 @@ impl Mapper {
     }
 }
 
-fn mcp_startup(startup: McpServerStartup) -> Vec<AgentEvent> {
-    if startup.status != McpServerState::Failed {
-        return Vec::new();
-    }
-    let why = startup.error.unwrap_or_default();
-    tracing::warn!(server = startup.name, why, "MCP server failed to start");
-    let text = format!(
-        "The MCP server `{}` could not be started; its tools are missing in this turn.",
-        startup.name
-    );
-    vec![AgentEvent::Notice(Notice {
-        kind: NoticeKind::Warning,
-        text,
-    })]
+fn count(tokens: i64) -> u64 {
+    u64::try_from(tokens).unwrap_or(0)
 }
 
 fn log(message: &str) -> Vec<AgentEvent> {

@@ -2,16 +2,19 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use agent_core::{AgentEvent, ToolEvent};
-use codex_app_server::protocol::{Notification, TurnId};
+use agent_core::{AgentEvent, ToolCallId, ToolEvent};
+use codex_app_server::protocol::{Notification, ThreadId, TurnId};
 use serde_json::value::RawValue;
 use testkit::transcript::{self, Message, Transcript};
 
 use super::Mapper;
 
+/// A turn and its thread.
+type Of = (ThreadId, TurnId);
+
 /// The notifications of each turn of a recording, in the order of the turns.
-fn turns(transcript: &Transcript) -> Vec<(TurnId, Vec<Notification>)> {
-    let mut turns: Vec<(TurnId, Vec<Notification>)> = Vec::new();
+fn turns(transcript: &Transcript) -> Vec<(Of, Vec<Notification>)> {
+    let mut turns: Vec<(Of, Vec<Notification>)> = Vec::new();
     for message in transcript
         .received()
         .filter(|message| !message.is_request())
@@ -20,7 +23,14 @@ fn turns(transcript: &Transcript) -> Vec<(TurnId, Vec<Notification>)> {
             continue;
         };
         if let Notification::TurnStarted(started) = &notification {
-            turns.push((started.turn.id.clone(), Vec::new()));
+            let root = started.turn.root_turn_id.as_ref();
+            let is_subagents = turns
+                .iter()
+                .any(|((thread, turn), _)| Some(turn) == root && *thread != started.thread_id);
+            if !is_subagents {
+                let of = (started.thread_id.clone(), started.turn.id.clone());
+                turns.push((of, Vec::new()));
+            }
         }
         // Each turn's mapper sees everything and must take its own only.
         for (_, seen) in &mut turns {
@@ -36,8 +46,8 @@ fn notification(message: &Message) -> Option<Notification> {
     Some(Notification::parse(message.method()?, &params))
 }
 
-fn events(turn: &TurnId, notifications: Vec<Notification>) -> (Mapper, Vec<AgentEvent>) {
-    let mut mapper = Mapper::new(turn.clone());
+fn events((thread, turn): &Of, notifications: Vec<Notification>) -> (Mapper, Vec<AgentEvent>) {
+    let mut mapper = Mapper::new(thread.clone(), turn.clone());
     let events = notifications
         .into_iter()
         .flat_map(|notification| mapper.map(notification))
@@ -71,16 +81,35 @@ fn is_delta(event: &AgentEvent) -> bool {
     )
 }
 
+/// What stands before a line about something that a sub-agent did.
+fn of(parent: &Option<ToolCallId>) -> String {
+    parent
+        .as_ref()
+        .map_or_else(String::new, |call| format!("  ({call}) "))
+}
+
 fn line(event: &AgentEvent) -> (String, String) {
     match event {
-        AgentEvent::Text { block, delta, .. } => (format!("text [{block}] "), delta.clone()),
-        AgentEvent::Reasoning { block, delta, .. } => {
-            (format!("reasoning [{block}] "), delta.clone())
-        }
+        AgentEvent::Text {
+            block,
+            parent,
+            delta,
+        } => (format!("{}text [{block}] ", of(parent)), delta.clone()),
+        AgentEvent::Reasoning {
+            block,
+            parent,
+            delta,
+        } => (format!("{}reasoning [{block}] ", of(parent)), delta.clone()),
         AgentEvent::BlockEnd { block } => (format!("end [{block}]"), String::new()),
         AgentEvent::Tool(ToolEvent::Started {
-            call, name, input, ..
-        }) => (format!("tool [{call}] {name} "), input.to_string()),
+            call,
+            parent,
+            name,
+            input,
+        }) => (
+            format!("{}tool [{call}] {name} ", of(parent)),
+            input.to_string(),
+        ),
         AgentEvent::Tool(ToolEvent::Input { call, input }) => {
             (format!("input [{call}] "), input.to_string())
         }
@@ -199,7 +228,7 @@ fn in_every_recording_calls_pair_up_and_shown_text_holds_the_answer() {
 
 #[test]
 fn a_plan_is_one_call_that_changes() {
-    let turn = TurnId::from("u");
+    let turn = (ThreadId::from("t"), TurnId::from("u"));
     let plan = |status: &str| {
         let params = serde_json::json!({
             "threadId": "t", "turnId": "u", "plan": [{"step": "look", "status": status}, {"step": "act", "status": "pending"}]

@@ -83,8 +83,12 @@ impl Drive<'_> {
             connection.client().thread_unsubscribe(stream.id()).await?;
             loop {
                 match stream.next().await {
-                    ThreadEvent::Notification(Notification::ThreadClosed(_))
-                    | ThreadEvent::Lost { .. } => break,
+                    ThreadEvent::Notification(Notification::ThreadClosed(closed))
+                        if closed.thread_id == *stream.id() =>
+                    {
+                        break;
+                    }
+                    ThreadEvent::Lost { .. } => break,
                     ThreadEvent::Notification(_) | ThreadEvent::Request(_) => {}
                 }
             }

@@ -7,6 +7,7 @@ use codex_app_server::{
     Connection, RpcError, ThreadEvent, ThreadStream,
     protocol::{Notification, ThreadId, TurnId},
 };
+use futures::future::join_all;
 use tokio::time::timeout;
 
 use crate::{map::Mapper, requests, turn::Drive};
@@ -32,32 +33,8 @@ impl Drive<'_> {
         turn: &TurnId,
         mapper: &mut Mapper,
     ) -> (StopStep, u32) {
-        let thread = stream.id().clone();
-        let interrupted = async {
-            connection.client().turn_interrupt(&thread, turn).await?;
-            loop {
-                match stream.next().await {
-                    ThreadEvent::Notification(Notification::TurnCompleted(event))
-                        if event.turn.id == *turn =>
-                    {
-                        return Ok(true);
-                    }
-                    ThreadEvent::Notification(notification) => {
-                        for event in mapper.map(notification) {
-                            // What was said before the stop is still shown; a closed sink ends nothing here.
-                            let _ = self.cx.events.emit(event).await;
-                        }
-                    }
-                    ThreadEvent::Request(request) => requests::answer(request, self.config.access),
-                    ThreadEvent::Lost { .. } => return Ok(false),
-                }
-            }
-        };
-        let confirmed = matches!(
-            timeout(INTERRUPT_LIMIT, interrupted).await,
-            Ok(Ok::<bool, RpcError>(true))
-        );
-        if confirmed && self.sweep(connection, &thread).await {
+        let confirmed = self.interrupt(connection, stream, Some(turn), mapper).await;
+        if confirmed && self.sweep(connection, stream.id(), mapper).await {
             return (StopStep::Protocol, 0);
         }
         tracing::warn!(
@@ -67,16 +44,70 @@ impl Drive<'_> {
         (StopStep::Kill, kill(connection).await)
     }
 
+    /// Interrupts the turn, if it still runs, and what its sub-agents do: to Codex these are turns of their own, which
+    /// go on without it. True when Codex has confirmed that nothing of it runs any more.
+    pub(crate) async fn interrupt(
+        &self,
+        connection: &Connection,
+        stream: &mut ThreadStream,
+        turn: Option<&TurnId>,
+        mapper: &mut Mapper,
+    ) -> bool {
+        let thread = stream.id().clone();
+        let interrupted = async {
+            if let Some(turn) = turn {
+                connection.client().turn_interrupt(&thread, turn).await?;
+            }
+            interrupt_subagents(connection, mapper).await;
+            let mut running = turn;
+            while running.is_some() || !mapper.running_subagents().is_empty() {
+                let notification = match stream.next().await {
+                    ThreadEvent::Notification(notification) => notification,
+                    ThreadEvent::Request(request) => {
+                        requests::answer(request, self.config.access);
+                        continue;
+                    }
+                    ThreadEvent::Lost { .. } => return Ok(false),
+                };
+                if let Notification::TurnCompleted(event) = &notification {
+                    running = running.filter(|turn| event.turn.id != **turn);
+                }
+                let begins = matches!(notification, Notification::TurnStarted(_));
+                for event in mapper.map(notification) {
+                    // What was said before the stop is still shown; a closed sink ends nothing here.
+                    let _ = self.cx.events.emit(event).await;
+                }
+                if begins {
+                    interrupt_subagents(connection, mapper).await;
+                }
+            }
+            Ok(true)
+        };
+        let confirmed = timeout(INTERRUPT_LIMIT, interrupted).await;
+        for event in mapper.abandon_subagents() {
+            let _ = self.cx.events.emit(event).await;
+        }
+        matches!(confirmed, Ok(Ok::<bool, RpcError>(true)))
+    }
+
     /// Ends what the turn's tools started and left behind. True when nothing is left.
-    pub(crate) async fn sweep(&self, connection: &Connection, thread: &ThreadId) -> bool {
-        match timeout(
-            CLEAN_LIMIT,
-            connection.client().background_terminals_clean(thread),
-        )
-        .await
-        {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "background terminals can't be cleaned"),
+    pub(crate) async fn sweep(
+        &self,
+        connection: &Connection,
+        thread: &ThreadId,
+        mapper: &Mapper,
+    ) -> bool {
+        let client = connection.client();
+        let threads = mapper.subagent_threads();
+        let cleaning = std::iter::once(thread)
+            .chain(&threads)
+            .map(|thread| client.background_terminals_clean(thread));
+        match timeout(CLEAN_LIMIT, join_all(cleaning)).await {
+            Ok(cleaned) => {
+                for error in cleaned.into_iter().filter_map(Result::err) {
+                    tracing::debug!(%error, "background terminals can't be cleaned");
+                }
+            }
             Err(_) => tracing::warn!("codex did not clean its background terminals in time"),
         }
         match connection.process().sweep(TOOL_MARKS, SWEEP_GRACE).await {
@@ -95,6 +126,21 @@ impl Drive<'_> {
                 false
             }
         }
+    }
+}
+
+/// Interrupts every turn that a sub-agent runs. One that has just ended is no error.
+async fn interrupt_subagents(connection: &Connection, mapper: &Mapper) {
+    let running = mapper.running_subagents();
+    let interrupts = running
+        .iter()
+        .map(|(thread, turn)| connection.client().turn_interrupt(thread, turn));
+    for error in join_all(interrupts)
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+    {
+        tracing::debug!(%error, "a sub-agent's turn can't be interrupted");
     }
 }
 

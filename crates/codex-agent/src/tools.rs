@@ -51,7 +51,7 @@ pub(crate) fn card(item: &ThreadItem) -> Shown {
         },
         ThreadItem::CollabAgentToolCall(item) => Card {
             name: format!("Agent:{}", item.tool),
-            input: json!({ "prompt": item.prompt, "model": item.model }),
+            input: present([("prompt", &item.prompt), ("model", &item.model)]),
             status: status(&item.status, true),
             output: item
                 .agents_states
@@ -88,6 +88,14 @@ pub(crate) fn card(item: &ThreadItem) -> Shown {
         | ThreadItem::ContextCompaction(_) => return Shown::Not,
     };
     Shown::Tool(card)
+}
+
+/// The arguments that are there.
+fn present<const N: usize>(arguments: [(&str, &Option<String>); N]) -> Value {
+    let given = arguments
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))));
+    Value::Object(given.collect())
 }
 
 fn done(name: &str, input: Value) -> Card {
@@ -173,7 +181,23 @@ fn unquoted(word: &str) -> Option<String> {
 
 /// A patch of one file is shown as the `Write` or `Edit` it amounts to, one of several files as an `Edit` that lists them.
 fn file_change(item: &FileChange) -> Card {
-    let (name, input) = match item.changes.as_slice() {
+    let (name, input) = file_input(&item.changes);
+    let summary: Vec<String> = item
+        .changes
+        .iter()
+        .map(|change| format!("{} {}", letter(&change.kind), change.path.display()))
+        .collect();
+    Card {
+        name: name.to_owned(),
+        input,
+        status: status(&item.status, true),
+        output: summary.join("\n"),
+    }
+}
+
+/// The tool and the arguments that a patch amounts to.
+pub(crate) fn file_input(changes: &[FileUpdate]) -> (&'static str, Value) {
+    match changes {
         [
             FileUpdate {
                 path,
@@ -196,17 +220,6 @@ fn file_change(item: &FileChange) -> Card {
             let first = changes.first().map(|change| &change.path);
             ("Edit", json!({ "file_path": first, "changes": files }))
         }
-    };
-    let summary: Vec<String> = item
-        .changes
-        .iter()
-        .map(|change| format!("{} {}", letter(&change.kind), change.path.display()))
-        .collect();
-    Card {
-        name: name.to_owned(),
-        input,
-        status: status(&item.status, true),
-        output: summary.join("\n"),
     }
 }
 

@@ -101,13 +101,16 @@ impl Drive<'_> {
         turn: TurnId,
     ) -> Driven {
         let thread = stream.id().clone();
-        let mut mapper = Mapper::new(turn.clone());
+        let mut mapper = Mapper::new(thread.clone(), turn.clone());
         match self.listen(stream, &turn, &mut mapper).await {
             Ok(End::Turn(ended)) => {
-                let swept = self.sweep(connection, &thread).await;
+                // They outlive a turn that failed; after any other they are done.
+                let quiet = mapper.running_subagents().is_empty()
+                    || self.interrupt(connection, stream, None, &mut mapper).await;
+                let swept = self.sweep(connection, &thread, &mapper).await;
                 Driven {
                     result: self.completed(*ended, mapper, &thread),
-                    reusable: swept,
+                    reusable: quiet && swept,
                 }
             }
             Ok(End::Cancel(reason)) => {
@@ -126,7 +129,7 @@ impl Drive<'_> {
                 }
             }
             Err(error) => {
-                self.sweep(connection, &thread).await;
+                self.sweep(connection, &thread, &mapper).await;
                 Driven {
                     result: Err(error),
                     reusable: false,
@@ -186,7 +189,12 @@ impl Drive<'_> {
         let mut session_known = false;
         // What Codex said last of why it gets nowhere. It goes on trying for ever if the provider can't be reached.
         let mut trouble = None;
+        // The end of the turn itself. While a sub-agent works for it, it isn't over.
+        let mut ended = None;
         loop {
+            if let Some(ended) = ended.take_if(|_| mapper.running_subagents().is_empty()) {
+                return Ok(End::Turn(ended));
+            }
             let event = tokio::select! {
                 biased;
                 reason = self.cx.cancel.cancelled() => return Ok(End::Cancel(reason)),
@@ -206,8 +214,12 @@ impl Drive<'_> {
                 ThreadEvent::Lost { why } => return Err(lost(&why)),
             };
             match &notification {
-                Notification::TurnCompleted(TurnEvent { turn: ended, .. }) if ended.id == *turn => {
-                    return Ok(End::Turn(Box::new(ended.clone())));
+                Notification::TurnCompleted(TurnEvent { turn: over, .. }) if over.id == *turn => {
+                    let over = Box::new(over.clone());
+                    if over.status != TurnStatus::Completed {
+                        return Ok(End::Turn(over));
+                    }
+                    ended = Some(over);
                 }
                 Notification::Error(notice) if notice.turn_id == *turn => {
                     tracing::warn!(

@@ -5,3 +5,4 @@
 mod fake;
 mod real;
 mod stage;
+mod subagents;

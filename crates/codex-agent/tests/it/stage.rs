@@ -151,10 +151,14 @@ pub(crate) fn turn(prompt: &str, base_url: Option<String>) -> Turn {
     }
 }
 
-/// The text that was shown.
+/// The text that was shown as the agent's own.
 pub(crate) fn text(events: &[AgentEvent]) -> String {
     let parts = events.iter().filter_map(|event| match event {
-        AgentEvent::Text { delta, .. } => Some(delta.as_str()),
+        AgentEvent::Text {
+            parent: None,
+            delta,
+            ..
+        } => Some(delta.as_str()),
         _ => None,
     });
     parts.collect()
