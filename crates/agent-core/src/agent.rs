@@ -1,12 +1,21 @@
 //! The [`Agent`] trait: one turn in, events out, the end as the return value.
 
-use std::{fmt, path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::{EventSink, FileChanges, SessionRef, SinkClosed, ToolCallId, Turn, Usage, Workspace};
+use crate::{
+    EventSink, FileChanges, PrepareStep, SessionRef, SinkClosed, TaskId, ToolCallId, Turn, Usage,
+    Workspace,
+};
 
 /// Which agent runs a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,9 +85,12 @@ pub trait Agent: Send + Sync + 'static {
         cx: TurnCx,
     ) -> BoxFuture<'a, Result<Outcome, AgentError>>;
 
-    /// Starts what the turn will need while the workspace is still being prepared. Best effort.
+    /// Starts what a turn of the task will need while its workspace is still being prepared. Best effort.
     /// `state` is the task's state folder; it may not exist yet.
-    fn warm_up<'a>(&'a self, turn: &'a Turn, state: &'a Path) -> BoxFuture<'a, ()>;
+    fn warm_up<'a>(&'a self, task: TaskId, state: &'a Path) -> BoxFuture<'a, ()>;
+
+    /// Where this agent looks for the skills of a task. Nothing of it need exist yet. It is never in the working folder.
+    fn skills_folder(&self, task: TaskId, state: &Path) -> PathBuf;
 
     /// Ends every process of this agent, all sessions included, and returns when they are gone.
     fn shutdown(&self) -> BoxFuture<'_, ()>;
@@ -346,6 +358,19 @@ pub enum AgentError {
         #[source]
         source: Option<std::io::Error>,
     },
+    /// A step of the preparation failed.
+    #[error("{step}: {message}")]
+    Preparation {
+        /// Which one.
+        step: PrepareStep,
+        /// What kind of failure.
+        class: ErrorClass,
+        /// What is wrong.
+        message: String,
+        /// The reason, if there is more to say.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// The agent said something that its protocol does not allow.
     #[error("agent broke its protocol: {message}")]
     Protocol {
@@ -371,7 +396,9 @@ impl AgentError {
         match self {
             Self::Spawn { .. } | Self::Exited { .. } | Self::Protocol { .. } => ErrorClass::Agent,
             Self::Stalled { .. } => ErrorClass::Timeout,
-            Self::Provider { class, .. } | Self::Request { class, .. } => *class,
+            Self::Provider { class, .. }
+            | Self::Request { class, .. }
+            | Self::Preparation { class, .. } => *class,
             Self::Workspace { .. } => ErrorClass::Workspace,
             Self::SinkClosed(_) => ErrorClass::Internal,
         }

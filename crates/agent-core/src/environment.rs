@@ -11,10 +11,13 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Turn, TurnKey};
+use crate::{Identity, Turn, TurnKey};
 
 /// Environment variables by name.
 pub type Environment = BTreeMap<OsString, OsString>;
+
+/// ToolVariables that are told to tools; the values may be secret.
+pub type ToolVariables = BTreeMap<String, SecretString>;
 
 /// Words that make a variable's name a secret's, as a part between underscores.
 const SECRET_WORDS: &[&str] = &[
@@ -33,7 +36,7 @@ const SECRET_WORDS: &[&str] = &[
     "COOKIE",
 ];
 
-/// Variables of the executor's own wiring that mean nothing to tools.
+/// ToolVariables of the executor's own wiring that mean nothing to tools.
 const OWN: &[&str] = &[
     "TASK_INFO",
     "EXECUTOR_ENV",
@@ -115,20 +118,23 @@ fn contains_any<'a>(value: &OsStr, mut known: impl Iterator<Item = &'a SecretStr
 }
 
 /// The variables that the platform promises to tools, with the identity tokens among them.
-pub fn contract_variables(turn: &Turn) -> Vec<(&'static str, SecretString)> {
+pub fn contract_variables(turn: &Turn) -> ToolVariables {
     let TurnKey { task, .. } = turn.key;
-    let mut variables = vec![("WEGENT_TASK_ID", SecretString::from(task.to_string()))];
-    let identity = &turn.identity;
-    if let Some(token) = &identity.auth_token {
-        variables.push(("AUTH_TOKEN", token.clone()));
-    }
-    if let Some(token) = &identity.skill_identity_token {
-        variables.push(("WEGENT_SKILL_IDENTITY_TOKEN", token.clone()));
-    }
-    if let Some(name) = &identity.user_name {
-        variables.push(("WEGENT_SKILL_USER_NAME", SecretString::from(name.as_str())));
-    }
-    variables
+    let Identity {
+        user_name,
+        auth_token,
+        skill_identity_token,
+    } = &turn.identity;
+    let user_name = user_name.as_deref().map(SecretString::from);
+    let all = [
+        ("WEGENT_TASK_ID", Some(task.to_string().into())),
+        ("AUTH_TOKEN", auth_token.clone()),
+        ("WEGENT_SKILL_IDENTITY_TOKEN", skill_identity_token.clone()),
+        ("WEGENT_SKILL_USER_NAME", user_name),
+    ];
+    all.into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
 }
 
 #[cfg(test)]

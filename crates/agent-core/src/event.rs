@@ -65,6 +65,8 @@ pub enum AgentEvent {
     Usage(Usage),
     /// Something the person should read, that no model said.
     Notice(Notice),
+    /// How far a step of the preparation is. Each event replaces the one before of the same step.
+    Preparation(Preparation),
 }
 
 /// The life of a tool call.
@@ -253,6 +255,67 @@ pub enum NoticeKind {
     TextRestarted,
     /// The agent or its configuration has something to say.
     Warning,
+}
+
+/// How far a step of the preparation is. Only steps that take a while are told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// Which step.
+    pub step: PrepareStep,
+    /// Whether it goes on.
+    pub state: PreparationState,
+    /// What it does or did, in a line or a few: `receiving objects: 43 %`.
+    pub note: String,
+}
+
+/// Whether a step of the preparation goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PreparationState {
+    /// It does.
+    Running,
+    /// It is done.
+    Done,
+    /// It went wrong. That need not be the turn's end.
+    Failed,
+}
+
+/// A step of the preparation, see [`prepare`](crate::prepare).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrepareStep {
+    /// The repository is cloned, or found as an earlier turn left it.
+    Git,
+    /// What the person attached is downloaded.
+    Attachments,
+    /// Skills are downloaded and put in place.
+    Skills,
+    /// Instruction files are made known to the agent.
+    Instructions,
+    /// MCP servers get their variables.
+    Mcp,
+    /// The operator's hook runs before the agent does.
+    PreExecuteHook,
+}
+
+impl PrepareStep {
+    /// A word for it that is the same for ever: in ids and errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Attachments => "attachments",
+            Self::Skills => "skills",
+            Self::Instructions => "instructions",
+            Self::Mcp => "mcp",
+            Self::PreExecuteHook => "pre-execute hook",
+        }
+    }
+}
+
+impl std::fmt::Display for PrepareStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A conversation of an agent that a later turn can resume.

@@ -2,7 +2,8 @@
 //!
 //! # How it works
 //!
-//! A platform's request is decoded elsewhere into a [`Turn`]. [`prepare`] makes the place it runs in.
+//! A platform's request is decoded elsewhere into a [`Turn`]. A [`prepare::Preparer`] makes the place it runs in and
+//! fetches what it needs.
 //! An [`Agent`] runs it: what happens goes to an [`EventSink`] as [`AgentEvent`]s, in order; how it ended
 //! is the return value, [`Outcome`] or [`AgentError`]. So an agent can't say twice that a turn is over, and
 //! can't go on talking afterwards. A question to the person ends the turn too: the answer comes with a later one
@@ -31,10 +32,13 @@
 #![warn(missing_docs)]
 
 mod agent;
+pub mod confine;
+pub mod downloads;
 pub mod environment;
 mod event;
 mod id;
 pub mod interaction;
+pub mod prepare;
 pub mod program;
 pub mod redaction;
 pub mod scratch;
@@ -54,4 +58,4 @@ pub use interaction::{
 pub use session::{Resume, SessionStore, SessionStoreError};
 pub use sink::{Emitted, EventSink, Events, Mark, NotDelivered, SinkClosed};
 pub use turn::*;
-pub use workspace::{Layout, StateHome, Workspace, prepare};
+pub use workspace::{Layout, StateHome, Workspace};

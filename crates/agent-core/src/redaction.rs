@@ -202,6 +202,11 @@ impl EventRedactor {
                 shown.push(Redacted(AgentEvent::Question(self.question(question))));
                 shown
             }
+            // It comes before all text.
+            AgentEvent::Preparation(mut preparation) => {
+                self.string(&mut preparation.note);
+                vec![Redacted(AgentEvent::Preparation(preparation))]
+            }
             // These have no place in the answer, so they may overtake held back text.
             AgentEvent::Session(SessionRef { agent, id }) => {
                 let id = self.id(id, SessionId::as_str, SessionId::new);

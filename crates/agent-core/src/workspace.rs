@@ -6,15 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{AgentError, ErrorClass, TaskId, Turn};
+use crate::{TaskId, environment::ToolVariables};
 
 /// The prepared place in which a turn runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Workspace {
     /// The folder the agent works in. Exists.
     pub cwd: PathBuf,
     /// The task's state folder (0700): conversation ids, rollouts. Exists.
     pub state: PathBuf,
+    /// What the agent's tools find in their environment beside the image's own variables: what the platform promises
+    /// them, and where the repository came from.
+    pub variables: ToolVariables,
 }
 
 /// Where workspaces and state folders lie.
@@ -47,84 +50,6 @@ impl Layout {
     /// The task's own workspace folder.
     pub fn task_folder(&self, task: TaskId) -> PathBuf {
         self.workspace_root.join(task.to_string())
-    }
-}
-
-/// Makes the place in which the turn runs, or says what stands against it.
-///
-/// The order of what a request may name: the bot's own folder (which must exist), else the task's folder
-/// (which is created).
-///
-/// # Errors
-/// [`AgentError::Request`] for what this executor can't prepare, naming the field;
-/// [`AgentError::Workspace`] for folders that are missing or can't be made.
-pub fn prepare(turn: &Turn, layout: &Layout) -> Result<Workspace, AgentError> {
-    refuse_what_is_missing(turn)?;
-    announce_what_is_left_out(turn);
-    let cwd = match &turn.bot().cwd {
-        Some(given) => existing_folder(given)?,
-        None => {
-            let folder = layout.task_folder(turn.key.task);
-            fs::create_dir_all(&folder).map_err(|source| cannot_make(&folder, source))?;
-            folder
-        }
-    };
-    let state = layout.state_folder(turn.key.task);
-    create_private(&state).map_err(|source| cannot_make(&state, source))?;
-    Ok(Workspace { cwd, state })
-}
-
-fn refuse_what_is_missing(turn: &Turn) -> Result<(), AgentError> {
-    let refused = |message: String| {
-        Err(AgentError::Request {
-            class: ErrorClass::WorkspaceUnsupported,
-            message,
-        })
-    };
-    if turn.git.is_some() {
-        return refused("git_url: this executor can't clone repositories yet, so the turn was not run without one".to_owned());
-    }
-    if !turn.skills.required.is_empty() {
-        let names = turn.skills.required.join(", ");
-        return refused(format!(
-            "preload_skills: this executor can't deploy skills yet, and the turn requires {names}"
-        ));
-    }
-    Ok(())
-}
-
-fn announce_what_is_left_out(turn: &Turn) {
-    if !turn.skills.offered.is_empty() {
-        tracing::warn!(skills = ?turn.skills.offered, "optional skills are left out: not supported yet");
-    }
-    if !turn.attachments.is_empty() {
-        let names: Vec<&str> = turn
-            .attachments
-            .iter()
-            .map(|file| file.filename.as_str())
-            .collect();
-        tracing::warn!(attachments = ?names, "attachments are left out: not supported yet");
-    }
-}
-
-fn existing_folder(folder: &Path) -> Result<PathBuf, AgentError> {
-    match fs::metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => Ok(folder.to_path_buf()),
-        Ok(_) => Err(AgentError::Workspace {
-            message: format!("bot.cwd: `{}` is not a folder", folder.display()),
-            source: None,
-        }),
-        Err(source) => Err(AgentError::Workspace {
-            message: format!("bot.cwd: folder `{}` can't be used", folder.display()),
-            source: Some(source),
-        }),
-    }
-}
-
-fn cannot_make(folder: &Path, source: io::Error) -> AgentError {
-    AgentError::Workspace {
-        message: format!("folder `{}` can't be made", folder.display()),
-        source: Some(source),
     }
 }
 

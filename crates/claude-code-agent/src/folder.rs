@@ -22,6 +22,11 @@ pub(crate) struct Folder {
     lock: Option<File>,
 }
 
+/// Where it lies in a task's state folder.
+pub(crate) fn path(state: &Path) -> PathBuf {
+    state.join("claude")
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // To close it is not enough: a process that is just being started holds a copy until it executes.
@@ -37,7 +42,7 @@ impl Folder {
     /// # Errors
     /// [`AgentError::Request`] if another executor uses it, [`AgentError::Workspace`] if it can't be made.
     pub(crate) fn open(state: &Path) -> Result<Self, AgentError> {
-        let path = state.join("claude");
+        let path = path(state);
         let cannot = |source| AgentError::Workspace {
             message: format!("claude's folder `{}` can't be prepared", path.display()),
             source: Some(source),

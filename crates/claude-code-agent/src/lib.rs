@@ -54,7 +54,8 @@ use std::{
 };
 
 use agent_core::{
-    Agent, AgentError, AgentKind, Outcome, Turn, TurnCx, Workspace, environment::Environment,
+    Agent, AgentError, AgentKind, Outcome, TaskId, Turn, TurnCx, Workspace,
+    environment::Environment,
 };
 use futures::future::{BoxFuture, FutureExt, ready};
 
@@ -189,8 +190,12 @@ impl Agent for ClaudeCodeAgent {
     }
 
     /// Nothing: the CLI must be started in the turn's working folder, which is what is still being prepared.
-    fn warm_up<'a>(&'a self, _turn: &'a Turn, _state: &'a Path) -> BoxFuture<'a, ()> {
+    fn warm_up<'a>(&'a self, _task: TaskId, _state: &'a Path) -> BoxFuture<'a, ()> {
         ready(()).boxed()
+    }
+
+    fn skills_folder(&self, _task: TaskId, state: &Path) -> PathBuf {
+        folder::path(state).join("skills")
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {

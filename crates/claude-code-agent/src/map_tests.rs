@@ -136,9 +136,10 @@ fn line(event: &AgentEvent) -> (String, String) {
         AgentEvent::Question(question) => (format!("question [{}]", question.call), String::new()),
         AgentEvent::Notice(notice) => (format!("notice {:?} ", notice.kind), notice.text.clone()),
         AgentEvent::Model { id } => ("model ".to_owned(), id.clone()),
-        event @ (AgentEvent::Plan { .. } | AgentEvent::Usage(_) | AgentEvent::Session(_)) => {
-            ("other ".to_owned(), format!("{event:?}"))
-        }
+        event @ (AgentEvent::Plan { .. }
+        | AgentEvent::Usage(_)
+        | AgentEvent::Session(_)
+        | AgentEvent::Preparation(_)) => ("other ".to_owned(), format!("{event:?}")),
     }
 }
 

@@ -5,9 +5,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use agent_core::{
-    AgentError, McpServer, McpTransport, Team, Turn, Workspace, environment::contract_variables,
-};
+use agent_core::{AgentError, McpServer, McpTransport, Team, Turn, Workspace};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -39,16 +37,20 @@ impl Plan {
     ///
     /// # Errors
     /// [`AgentError::Request`] naming what the model's configuration has wrong.
-    pub(crate) fn of(turn: &Turn, config: &ClaudeConfig) -> Result<Self, AgentError> {
+    pub(crate) fn of(
+        turn: &Turn,
+        workspace: &Workspace,
+        config: &ClaudeConfig,
+    ) -> Result<Self, AgentError> {
         let endpoint = Endpoint::of(turn, &config.image);
         let proxied = config.key_proxy.is_some() && endpoint.can_be_proxied();
-        let variables = contract_variables(turn).into_iter();
+        let variables = workspace.variables.iter();
         let servers = turn.mcp_servers.iter();
         Ok(Self {
             target: proxied.then(|| endpoint.target()).transpose()?,
             endpoint,
             variables: variables
-                .map(|(name, value)| (name.to_owned(), value.expose_secret().to_owned()))
+                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
                 .collect(),
             servers: servers
                 .map(|server| (server.name.clone(), mcp_server(server)))

@@ -95,7 +95,7 @@ impl Opener {
         resume: Option<Resume>,
         warm: Option<Session>,
     ) -> Result<Opened, AgentError> {
-        let plan = Plan::of(turn, &self.config)?;
+        let plan = Plan::of(turn, workspace, &self.config)?;
         let fingerprint = plan.fingerprint(turn, workspace, &self.config);
         let mut notices = Vec::new();
         if let Some(mut session) = warm {
@@ -216,7 +216,7 @@ impl Opener {
         fingerprint: u64,
         notices: &mut Vec<(NoticeKind, String)>,
     ) -> Result<Session, LaunchError> {
-        let plan = Plan::of(turn, &self.config)?;
+        let plan = Plan::of(turn, workspace, &self.config)?;
         let variables = model_variables(turn, plan.target.is_some());
         let mut environment = cli::environment(&self.config, turn, folder.path(), variables);
         let lease = match &plan.target {

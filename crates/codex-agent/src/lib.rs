@@ -40,7 +40,8 @@ mod turn;
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use agent_core::{
-    Agent, AgentError, AgentKind, Outcome, Turn, TurnCx, Workspace, environment::Environment,
+    Agent, AgentError, AgentKind, Outcome, TaskId, Turn, TurnCx, Workspace,
+    environment::Environment,
 };
 use futures::future::{BoxFuture, FutureExt};
 
@@ -144,9 +145,8 @@ impl Agent for CodexAgent {
         self.run_turn(turn, workspace, cx).boxed()
     }
 
-    fn warm_up<'a>(&'a self, turn: &'a Turn, state: &'a Path) -> BoxFuture<'a, ()> {
+    fn warm_up<'a>(&'a self, task: TaskId, state: &'a Path) -> BoxFuture<'a, ()> {
         async move {
-            let task = turn.key.task;
             if self.servers.has(task).await {
                 return;
             }
@@ -156,6 +156,10 @@ impl Agent for CodexAgent {
             }
         }
         .boxed()
+    }
+
+    fn skills_folder(&self, task: TaskId, _state: &Path) -> PathBuf {
+        self.config.homes.path(task).join("skills")
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {

@@ -140,6 +140,7 @@ fn line(event: &AgentEvent) -> (String, String) {
         AgentEvent::Notice(notice) => (format!("notice {:?} ", notice.kind), notice.text.clone()),
         AgentEvent::Model { id } => ("model ".to_owned(), id.clone()),
         AgentEvent::Session(_) => ("session".to_owned(), String::new()),
+        AgentEvent::Preparation(told) => ("preparation ".to_owned(), told.note.clone()),
     }
 }
 

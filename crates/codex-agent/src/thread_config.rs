@@ -13,7 +13,7 @@ use std::{
 
 use agent_core::{
     AgentError, ApiFormat, ErrorClass, McpServer, McpTransport, ModelConfig, Turn, Workspace,
-    environment::{Environment, contract_variables, without_secrets},
+    environment::{Environment, without_secrets},
 };
 use codex_app_server::protocol::{
     ApprovalPolicy, SandboxMode, ThreadConfig, ThreadId, ThreadResumeParams, ThreadStartParams,
@@ -93,7 +93,7 @@ pub(crate) fn thread_settings(
     );
     values.insert(
         "shell_environment_policy".to_owned(),
-        shell_environment(turn, &tools, session, scratch),
+        shell_environment(workspace, &tools, session, scratch),
     );
     values.insert(
         "features".to_owned(),
@@ -219,7 +219,7 @@ fn model_settings(model: &ModelConfig) -> impl Iterator<Item = (&'static str, Va
 /// never decides what they see.
 /// The session's mark is among it: by it what a tool left behind is found if even the guard was killed.
 fn shell_environment(
-    turn: &Turn,
+    workspace: &Workspace,
     tools: &Environment,
     session: &SessionMark,
     scratch: &Path,
@@ -230,8 +230,8 @@ fn shell_environment(
         .collect();
     set.insert("TMPDIR".to_owned(), json!(scratch));
     set.insert(SESSION_MARK.to_owned(), json!(session.as_str()));
-    for (name, value) in contract_variables(turn) {
-        set.insert(name.to_owned(), json!(value.expose_secret()));
+    for (name, value) in &workspace.variables {
+        set.insert(name.clone(), json!(value.expose_secret()));
     }
     json!({ "inherit": "none", "ignore_default_excludes": true, "set": set })
 }

@@ -4,6 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use agent_core::{
     Layout, StateHome,
+    prepare::Preparer,
     scratch::{self, Scratch},
 };
 use claude_code_agent::{ClaudeCodeAgent, key_proxy::UpstreamConfig};
@@ -118,14 +119,17 @@ pub fn services(
     retries: RetryPolicy,
     log: LogSecrets,
 ) -> Services {
-    let layout = layout(config);
+    let preparer = Preparer {
+        layout: layout(config),
+        image: config.image_environment.as_map().clone(),
+    };
     let codex = CodexAgent::new(codex_config(config));
     let claude = ClaudeCodeAgent::new(claude_config(config));
     Services {
         store,
         retention: Retention::default(),
         agents: Agents::new(Arc::new(codex), Arc::new(claude)),
-        layout,
+        preparer: Arc::new(preparer),
         outlets,
         retries,
         identity: config.identity.clone(),

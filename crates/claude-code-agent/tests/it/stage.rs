@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use agent_core::{
     Agent, AgentError, AgentEvent, AgentKind, AgentOptions, Attempt, Bot, Cancel, CancelHandle,
     Completed, EventSink, Identity, ModelConfig, Outcome, Prompt, Skills, SubtaskId, TaskId, Team,
-    Turn, TurnCx, TurnKey, Variables, Workspace,
+    Turn, TurnCx, TurnKey, Variables, Workspace, environment::contract_variables,
 };
 use claude_code_agent::{Access, ClaudeCodeAgent, ClaudeConfig};
 use secrecy::SecretString;
@@ -42,6 +42,7 @@ impl Stage {
         let workspace = Workspace {
             cwd: root.path().join("ws"),
             state: root.path().join("state"),
+            variables: Default::default(),
         };
         for folder in [&workspace.cwd, &workspace.state] {
             std::fs::create_dir_all(folder).unwrap();
@@ -148,7 +149,11 @@ pub(crate) async fn run(
     mut seen: impl FnMut(&AgentEvent),
 ) -> (Vec<AgentEvent>, Result<Outcome, AgentError>) {
     let (events, mut receiver) = EventSink::new(16);
-    let running = agent.run(turn, workspace, TurnCx { events, cancel });
+    let workspace = Workspace {
+        variables: contract_variables(turn),
+        ..workspace.clone()
+    };
+    let running = agent.run(turn, &workspace, TurnCx { events, cancel });
     let reading = async {
         let mut all = Vec::new();
         while let Some(event) = receiver.recv().await {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use agent_core::{
     Agent, AgentError, AgentEvent, AgentKind, AgentOptions, ApiFormat, Attempt, Bot, Cancel,
     CancelHandle, EventSink, Identity, ModelConfig, Outcome, Prompt, Skills, SubtaskId, TaskId,
-    Team, Turn, TurnCx, TurnKey, Variables, Workspace,
+    Team, Turn, TurnCx, TurnKey, Variables, Workspace, environment::contract_variables,
 };
 use codex_agent::{Access, CodexAgent, CodexConfig, HomePolicy};
 use secrecy::SecretString;
@@ -39,6 +39,7 @@ impl Stage {
         let workspace = Workspace {
             cwd: root.path().join("ws"),
             state: root.path().join("state"),
+            variables: Default::default(),
         };
         for folder in [&workspace.cwd, &workspace.state] {
             std::fs::create_dir_all(folder).unwrap();
@@ -83,9 +84,11 @@ impl Stage {
         mut seen: impl FnMut(&AgentEvent),
     ) -> (Vec<AgentEvent>, Result<Outcome, AgentError>) {
         let (events, mut receiver) = EventSink::new(16);
-        let running = self
-            .agent
-            .run(turn, &self.workspace, TurnCx { events, cancel });
+        let workspace = Workspace {
+            variables: contract_variables(turn),
+            ..self.workspace.clone()
+        };
+        let running = self.agent.run(turn, &workspace, TurnCx { events, cancel });
         let reading = async {
             let mut all = Vec::new();
             while let Some(event) = receiver.recv().await {

@@ -1,6 +1,8 @@
 //! The beginning of a turn: its first record, its courier, its run.
 
-use agent_core::{Attempt, CancelHandle, Layout, environment, redaction::EventRedactor};
+use std::sync::Arc;
+
+use agent_core::{Attempt, CancelHandle, environment, prepare::Preparer, redaction::EventRedactor};
 use journal::{Retention, Seq, Store};
 use redact::Secrets;
 use tokio::sync::watch;
@@ -30,8 +32,8 @@ pub struct Services {
     pub retention: Retention,
     /// Who runs turns.
     pub agents: Agents,
-    /// Where workspaces lie.
-    pub layout: Layout,
+    /// Prepares turns.
+    pub preparer: Arc<Preparer>,
     /// Where messages go.
     pub outlets: Outlets,
     /// The pace of retries.
@@ -77,7 +79,7 @@ impl Services {
     ) -> Result<Opened, SubmitError> {
         let secrets = self.secrets_of(&dispatch);
         let covered = self.log.cover(secrets.clone());
-        let redactor = EventRedactor::new(secrets);
+        let redactor = EventRedactor::new(secrets.clone());
         let callback_url = self.outlets.callback_url(dispatch.callback_url.as_deref());
         let header = self.header(&dispatch, attempt, callback_url.clone());
         let header = redactor
@@ -109,7 +111,8 @@ impl Services {
             job: self.job(dispatch, attempt),
             recorder,
             delivered: courier.progress(),
-            layout: self.layout.clone(),
+            preparer: Arc::clone(&self.preparer),
+            secrets,
             cancel,
             ended,
             covered,
@@ -173,10 +176,7 @@ impl Services {
             Work::Turn(mut turn) => {
                 turn.attempt = attempt;
                 let agent = self.agents.of(turn.agent);
-                Job::Turn {
-                    turn: turn.into(),
-                    agent,
-                }
+                Job::Turn { turn, agent }
             }
             Work::Validation => Job::Refuse(Refusal::Validation),
             Work::UnknownAgent(unknown) => Job::Refuse(Refusal::UnknownAgent(unknown)),

@@ -3,11 +3,13 @@
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 use agent_core::{
-    Agent, AgentError, Cancel, CancelReason, Emitted, ErrorClass, EventSink, Events, Layout,
-    Outcome, Turn, TurnCx, UnknownAgent,
+    Agent, AgentError, Cancel, CancelReason, Emitted, ErrorClass, EventSink, Events, Outcome,
+    StopStep, Turn, TurnCx, UnknownAgent,
+    prepare::{PrepareCx, PrepareError, Prepared, Preparer},
 };
 use futures::FutureExt;
 use journal::Seq;
+use redact::Secrets;
 use tokio::sync::watch;
 use wegent_protocol::EndKind;
 
@@ -22,7 +24,7 @@ pub(super) enum Job {
     /// Run the turn.
     Turn {
         /// What was asked for.
-        turn: Arc<Turn>,
+        turn: Box<Turn>,
         /// Who does it.
         agent: Arc<dyn Agent>,
     },
@@ -58,8 +60,10 @@ pub(super) struct Run {
     pub(super) recorder: Recorder,
     /// How far it has been delivered.
     pub(super) delivered: watch::Receiver<Seq>,
-    /// Where workspaces lie.
-    pub(super) layout: Layout,
+    /// Prepares it.
+    pub(super) preparer: Arc<Preparer>,
+    /// What must not be shown; grows while the turn is prepared.
+    pub(super) secrets: Secrets,
     /// Tells the run to stop.
     pub(super) cancel: Cancel,
     /// Tells how far the end is.
@@ -75,21 +79,28 @@ impl Run {
             job,
             mut recorder,
             delivered,
-            layout,
+            preparer,
+            secrets,
             cancel,
             ended,
             covered: _covered,
         } = self;
-        let kind = match &job {
+        let kind = match job {
             Job::Refuse(refusal) => refusal.end(),
             Job::Turn { turn, agent } => {
+                let (events, receiver) = EventSink::new(EVENT_BUFFER);
+                let cx = PrepareCx {
+                    agent: agent.as_ref(),
+                    events,
+                    cancel: cancel.clone(),
+                    secrets,
+                };
                 let recording = Recording {
                     recorder: &mut recorder,
                     marks: Marks::new(delivered),
                 };
-                let work = work(turn, agent.as_ref(), &layout, &cancel, recording);
-                let work = AssertUnwindSafe(work);
-                match work.catch_unwind().await {
+                let work = recording.follow(work(*turn, &preparer, cx), receiver);
+                match AssertUnwindSafe(work).catch_unwind().await {
                     Ok(result) => end_of(result, &cancel),
                     Err(panic) => panicked(panic.as_ref()),
                 }
@@ -113,29 +124,28 @@ async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>)
     status
 }
 
-/// Prepares and runs, recording events as they come.
-async fn work(
-    turn: &Arc<Turn>,
-    agent: &dyn Agent,
-    layout: &Layout,
-    cancel: &Cancel,
-    recording: Recording<'_>,
-) -> Result<Outcome, AgentError> {
-    let state = layout.state_folder(turn.key.task);
-    let prepare = {
-        // Shared: a turn can hold images of many megabytes.
-        let (turn, layout) = (Arc::clone(turn), layout.clone());
-        tokio::task::spawn_blocking(move || agent_core::prepare(&turn, &layout))
+/// Prepares the turn and runs it.
+async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Result<Outcome, AgentError> {
+    let Prepared { turn, workspace } = match preparer.prepare(turn, &cx).await {
+        Ok(prepared) => prepared,
+        Err(PrepareError::Cancelled(reason)) => {
+            return Ok(Outcome::Cancelled {
+                reason,
+                stopped_by: StopStep::NotStarted,
+                survivors: 0,
+                usage: None,
+            });
+        }
+        Err(PrepareError::Failed(error)) => return Err(error),
     };
-    let (workspace, ()) = tokio::join!(prepare, agent.warm_up(turn, &state));
-    let workspace = workspace.expect("preparing a workspace does not panic")?;
-    let (events, receiver) = EventSink::new(EVENT_BUFFER);
-    let cx = TurnCx {
+    let PrepareCx {
+        agent,
         events,
-        cancel: cancel.clone(),
-    };
-    recording
-        .follow(agent.run(turn, &workspace, cx), receiver)
+        cancel,
+        ..
+    } = cx;
+    agent
+        .run(&turn, &workspace, TurnCx { events, cancel })
         .await
 }
 

@@ -1,6 +1,10 @@
 //! Nothing of a task is told while its cancel is answered: registry, gate and courier together.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use agent_core::{
     Agent, AgentError, AgentEvent, AgentKind, BlockId, Outcome, StopStep, TaskId, Turn, TurnCx,
@@ -44,8 +48,12 @@ impl Agent for LastWord {
         .boxed()
     }
 
-    fn warm_up<'a>(&'a self, _turn: &'a Turn, _state: &'a Path) -> BoxFuture<'a, ()> {
+    fn warm_up<'a>(&'a self, _task: TaskId, _state: &'a Path) -> BoxFuture<'a, ()> {
         ready(()).boxed()
+    }
+
+    fn skills_folder(&self, _task: TaskId, state: &Path) -> PathBuf {
+        state.to_path_buf()
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {

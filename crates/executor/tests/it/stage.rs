@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{Agent, Layout, StateHome};
+use agent_core::{Agent, Layout, StateHome, prepare::Preparer};
 use bytes::Bytes;
 use executor::{
     clock::Clock,
@@ -70,10 +70,13 @@ pub(crate) fn services(root: &Path, agent: impl Agent, seen: &Arc<Seen>) -> Serv
         store: Store::open(&root.join("journal")).unwrap(),
         retention: Retention::default(),
         agents: Agents::new(agent.clone(), agent),
-        layout: Layout {
-            workspace_root: root.to_path_buf(),
-            state: StateHome::InWorkspace,
-        },
+        preparer: Arc::new(Preparer {
+            layout: Layout {
+                workspace_root: root.to_path_buf(),
+                state: StateHome::InWorkspace,
+            },
+            image: Default::default(),
+        }),
         outlets: Outlets::Fixed(seen.clone()),
         retries: RetryPolicy::default(),
         identity: IdentityConfig {

@@ -1,10 +1,14 @@
 //! A turn that asks the person something.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use agent_core::{
     Agent, AgentError, AgentEvent, AgentKind, FileChanges, Form, NotDelivered, Outcome, Question,
-    SessionId, SessionRef, ToolCallId, ToolEvent, Turn, TurnCx, Usage, Workspace,
+    SessionId, SessionRef, TaskId, ToolCallId, ToolEvent, Turn, TurnCx, Usage, Workspace,
 };
 use executor::runs::{Turns, registry};
 use futures::future::{BoxFuture, FutureExt, ready};
@@ -77,8 +81,12 @@ impl Agent for Asking {
         self.ask(cx).boxed()
     }
 
-    fn warm_up<'a>(&'a self, _turn: &'a Turn, _state: &'a Path) -> BoxFuture<'a, ()> {
+    fn warm_up<'a>(&'a self, _task: TaskId, _state: &'a Path) -> BoxFuture<'a, ()> {
         ready(()).boxed()
+    }
+
+    fn skills_folder(&self, _task: TaskId, state: &Path) -> PathBuf {
+        state.to_path_buf()
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {

@@ -1,8 +1,8 @@
 //! The fold itself: each record changes the state and yields the pieces to send, each of them complete.
 
 use agent_core::{
-    AgentEvent, BlockId, FORM_TOOL, Form, PlanStatus, PlanStep, Question, SessionRef,
-    SubagentEvent, ToolCallId, ToolEvent, ToolStatus, Usage,
+    AgentEvent, BlockId, FORM_TOOL, Form, PlanStatus, PlanStep, Preparation, PreparationState,
+    Question, SessionRef, SubagentEvent, ToolCallId, ToolEvent, ToolStatus, Usage,
 };
 use serde_json::{Value, json};
 
@@ -148,6 +148,7 @@ impl Fold {
             AgentEvent::Plan { call, steps } => return self.plan(call, steps, at_ms),
             AgentEvent::Question(question) => return self.question(question, at_ms),
             AgentEvent::Notice(notice) => return self.notice(&notice.text),
+            AgentEvent::Preparation(preparation) => return self.preparation(preparation, at_ms),
         }
         Vec::new()
     }
@@ -304,6 +305,38 @@ impl Fold {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// A step of the preparation is shown as a tool call is: the interface has nothing of its own for it.
+    fn preparation(&mut self, told: &Preparation, at_ms: u64) -> Vec<Piece> {
+        let id = format!("prepare-{}", told.step.name().replace(' ', "-"));
+        let id = ToolCallId::new(id).expect("a step has a name");
+        let mut pieces = Vec::new();
+        if self.calls.open(&id).is_none() {
+            self.calls.start(id.clone(), json!({}));
+            pieces.push(created(
+                &id,
+                None,
+                "Prepare",
+                json!({ "step": told.step.name() }),
+                at_ms,
+            ));
+        }
+        let status = match told.state {
+            PreparationState::Running => None,
+            PreparationState::Done => Some("done"),
+            PreparationState::Failed => Some("error"),
+        };
+        if status.is_some() {
+            self.calls.finish(&id);
+        }
+        let updates = Updates {
+            tool_output: Some(complete_output(&told.note)),
+            status,
+            ..Updates::default()
+        };
+        pieces.push(update(&id, updates));
+        pieces
     }
 
     /// A plan is shown as the card that Wegent's interface has for Claude's `TodoWrite`.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::{
     AgentEvent, AgentKind, CancelReason, Choice, ErrorClass, Field, FileChange, FileChanges, Form,
-    Notice, NoticeKind, PlanStatus, PlanStep, Question, SessionId, SessionRef, StopReason,
-    SubagentEvent, ToolEvent, ToolStatus, Usage,
+    Notice, NoticeKind, PlanStatus, PlanStep, Preparation, PreparationState, PrepareStep, Question,
+    SessionId, SessionRef, StopReason, SubagentEvent, ToolEvent, ToolStatus, Usage,
 };
 use serde_json::{Value, json};
 use wegent_protocol::{Encoder, EndKind, RecordBody, ResponsesEncoder, TurnEnd};
@@ -339,6 +339,66 @@ fn a_plan_is_one_card_that_changes() {
         json!({"tool_input": todo("in_progress"), "status": "done"})
     );
     assert_eq!(callbacks.len(), 5, "a plan is not closed twice");
+}
+
+#[test]
+fn a_slow_step_of_the_preparation_is_shown_as_a_tool_call_is() {
+    let told = |step, state, note: &str| {
+        event(AgentEvent::Preparation(Preparation {
+            step,
+            state,
+            note: note.into(),
+        }))
+    };
+    use PreparationState::{Done, Running};
+    let callbacks = callbacks([
+        begun(header()),
+        told(PrepareStep::Git, Running, "receiving objects: 1 %"),
+        told(PrepareStep::Git, Running, "receiving objects: 99 %"),
+        told(PrepareStep::PreExecuteHook, Running, "make deps"),
+        told(PrepareStep::Git, Done, "main at 0f3a9c1"),
+        ended(EndKind::Cancelled {
+            reason: CancelReason::User,
+            message: "Task cancelled".into(),
+        }),
+    ]);
+    let block = &callbacks[1]["data"]["block"];
+    assert_eq!(
+        (&block["id"], &block["tool_name"], &block["tool_input"]),
+        (
+            &json!("prepare-git"),
+            &json!("Prepare"),
+            &json!({"step": "git"})
+        )
+    );
+    let updates: Vec<_> = callbacks
+        .iter()
+        .filter(|callback| callback["event_type"] == "response.block.updated")
+        .map(|callback| {
+            let data = &callback["data"];
+            (data["block_id"].as_str().unwrap(), &data["updates"])
+        })
+        .collect();
+    assert_eq!(
+        updates,
+        [
+            // Words that come close to each other are one message.
+            (
+                "prepare-git",
+                &json!({"tool_output": "receiving objects: 99 %"})
+            ),
+            (
+                "prepare-pre-execute-hook",
+                &json!({"tool_output": "make deps"})
+            ),
+            (
+                "prepare-git",
+                &json!({"tool_output": "main at 0f3a9c1", "status": "done"})
+            ),
+            // What was cut off does not spin for ever.
+            ("prepare-pre-execute-hook", &json!({"status": "error"})),
+        ]
+    );
 }
 
 #[test]

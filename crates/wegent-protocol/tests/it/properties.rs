@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use agent_core::{
     AgentEvent, AgentKind, CancelReason, ErrorClass, Field, FileChanges, Form, Notice, NoticeKind,
-    PlanStatus, PlanStep, Question, SessionId, SessionRef, ToolEvent, ToolStatus, Usage,
+    PlanStatus, PlanStep, Preparation, PreparationState, PrepareStep, Question, SessionId,
+    SessionRef, ToolEvent, ToolStatus, Usage,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::json;
@@ -79,7 +80,17 @@ fn happening() -> impl Strategy<Value = RecordBody> {
             steps,
         })
     });
+    let step = select(vec![PrepareStep::Git, PrepareStep::Skills]);
+    let state = select(vec![
+        PreparationState::Running,
+        PreparationState::Done,
+        PreparationState::Failed,
+    ]);
+    let preparation = (step, state, words()).prop_map(|(step, state, note)| {
+        event(AgentEvent::Preparation(Preparation { step, state, note }))
+    });
     prop_oneof![
+        1 => preparation,
         6 => words().prop_map(|delta| text(&delta)),
         2 => words().prop_map(|delta| reasoning(&delta)),
         2 => child,

@@ -1,0 +1,184 @@
+//! What happens between a request and its agent: the place is made, what the turn needs is fetched, what the agent is
+//! told is put together.
+//!
+//! # The order
+//!
+//! ```text
+//!            ┌ git: the checkout is the working folder ───► instructions ┐
+//!  folders ──┼ attachments: files to disk, prompt rewritten ─────────────┼─► mcp ─► prompt ─► pre-execute hook ─► agent
+//!            └ skills: into the agent's own folder ──────────────────────┘
+//! ```
+//!
+//! What does not need another step runs beside it; the agent warms up meanwhile. The first failure, or a cancel, drops
+//! the steps that still run. So each step keeps this bargain:
+//!
+//! * It is a future. Dropped at any point it leaves nothing half done: files are complete under their own names or not
+//!   there under them, processes end with their guard.
+//! * It adds every secret it comes to know to [`StepCx::secrets`] *before* it uses it.
+//! * It says what it does through [`StepCx::say`], as often as it likes: what has changed is shown once a second, and
+//!   only of steps that take longer than that.
+//! * Its error names what is wrong in words fit for the person who asked; the step's own name is put before them.
+//!
+//! What it does with the disk goes through [`crate::confine`] wherever a name comes from outside.
+
+mod attachments;
+mod git;
+mod skills;
+mod step;
+
+use std::{
+    fs, mem,
+    path::{Path, PathBuf},
+};
+
+use futures::future;
+use redact::Secrets;
+
+use self::step::Steps;
+pub use self::step::{StepCx, StepError};
+use crate::{
+    Agent, AgentError, Cancel, CancelReason, EventSink, Layout, PrepareStep, SinkClosed, Turn,
+    Workspace,
+    environment::{Environment, contract_variables},
+    workspace::create_private,
+};
+
+/// Prepares turns. One for all tasks; cheap to share.
+#[derive(Clone, Debug)]
+pub struct Preparer {
+    /// Where workspaces and state folders lie.
+    pub layout: Layout,
+    /// The environment of the image.
+    pub image: Environment,
+}
+
+/// What a preparation gets beside the turn.
+pub struct PrepareCx<'a> {
+    /// Who will run it; it warms up meanwhile.
+    pub agent: &'a dyn Agent,
+    /// Where the steps tell how far they are.
+    pub events: EventSink,
+    /// Tells when to stop.
+    pub cancel: Cancel,
+    /// The turn's secrets, shared with whoever redacts its events.
+    pub secrets: Secrets,
+}
+
+/// A turn that is ready for its agent.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The turn, with nothing left to be resolved: its prompt as the agent is to read it, its instructions, its MCP
+    /// servers without placeholders.
+    pub turn: Turn,
+    /// Where it runs.
+    pub workspace: Workspace,
+}
+
+/// Why a turn was not prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// It was told to stop.
+    #[error("told to stop")]
+    Cancelled(CancelReason),
+    /// A step failed.
+    #[error(transparent)]
+    Failed(#[from] AgentError),
+}
+
+impl From<SinkClosed> for PrepareError {
+    fn from(closed: SinkClosed) -> Self {
+        Self::Failed(closed.into())
+    }
+}
+
+impl Preparer {
+    /// Prepares the turn, while its agent warms up.
+    ///
+    /// # Errors
+    /// [`PrepareError`] if it was told to stop, or a step failed that the turn can't do without.
+    pub async fn prepare(
+        &self,
+        mut turn: Turn,
+        cx: &PrepareCx<'_>,
+    ) -> Result<Prepared, PrepareError> {
+        let task = turn.key.task;
+        let state = self.layout.state_folder(task);
+        let made = self.folders(&turn)?;
+        let steps = Steps::new(cx);
+        let skills_folder = cx.agent.skills_folder(task, &state);
+        let fetched = {
+            let prompt = mem::take(&mut turn.prompt);
+            let git = steps.run(PrepareStep::Git, |cx| git::checkout(cx, self, &turn, &made));
+            let attachments = steps.run(PrepareStep::Attachments, |cx| {
+                attachments::fetch(cx, self, &turn, prompt, &made)
+            });
+            let skills = steps.run(PrepareStep::Skills, |cx| {
+                skills::deploy(cx, self, &turn, &skills_folder)
+            });
+            let warm_up = async {
+                cx.agent.warm_up(task, &state).await;
+                Ok(())
+            };
+            future::try_join4(git, attachments, skills, warm_up).await?
+        };
+        let (checkout, prompt, (), ()) = fetched;
+        turn.prompt = prompt;
+        let mut variables = contract_variables(&turn);
+        variables.extend(checkout.variables);
+        let workspace = Workspace {
+            cwd: checkout.cwd,
+            state,
+            variables,
+        };
+        Ok(Prepared { turn, workspace })
+    }
+
+    /// Makes the folders of the task. The bot's own folder must be there; the task's is made.
+    fn folders(&self, turn: &Turn) -> Result<Folders, AgentError> {
+        let task = turn.key.task;
+        let cwd = match &turn.bot().cwd {
+            Some(given) => {
+                existing_folder(given)?;
+                given.clone()
+            }
+            None => {
+                let folder = self.layout.task_folder(task);
+                fs::create_dir_all(&folder).map_err(|source| cannot_make(&folder, source))?;
+                folder
+            }
+        };
+        let state = self.layout.state_folder(task);
+        create_private(&state).map_err(|source| cannot_make(&state, source))?;
+        Ok(Folders { cwd, state })
+    }
+}
+
+/// The folders of a task that are there before any step.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// Where the agent works if there is no repository; a repository is cloned into a folder below.
+    pub cwd: PathBuf,
+    /// The task's state folder (0700).
+    pub state: PathBuf,
+}
+
+fn existing_folder(folder: &Path) -> Result<(), AgentError> {
+    match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(AgentError::Workspace {
+            message: format!("bot.cwd: `{}` is not a folder", folder.display()),
+            source: None,
+        }),
+        Err(source) => Err(AgentError::Workspace {
+            message: format!("bot.cwd: folder `{}` can't be used", folder.display()),
+            source: Some(source),
+        }),
+    }
+}
+
+fn cannot_make(folder: &Path, source: std::io::Error) -> AgentError {
+    AgentError::Workspace {
+        message: format!("folder `{}` can't be made", folder.display()),
+        source: Some(source),
+    }
+}
