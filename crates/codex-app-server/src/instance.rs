@@ -194,20 +194,30 @@ impl Instance {
     /// The reason, at once, if the last attempt to start failed: a broken program isn't waited for.
     /// [`InstanceError::NotReady`] if it takes longer than `wait`.
     pub async fn ready(&self, wait: Duration) -> Result<Connection, InstanceError> {
-        let mut state = self.state.clone();
-        let settled = timeout(wait, state.wait_for(|state| settled(state).is_some())).await;
-        match settled {
-            Err(_elapsed) => Err(InstanceError::NotReady { waited: wait }),
-            // The actor is gone.
-            Ok(Err(_closed)) => Err(InstanceError::Stopped),
-            Ok(Ok(state)) => settled_or_stopped(&state),
-        }
+        ready(self.state(), wait).await
     }
 
     /// Ends codex and everything it started, and waits for it. `None` if no process was running.
     pub async fn shutdown(mut self) -> Option<ShutdownReport> {
         self.stop.cancel();
         self.actor.join_next().await.and_then(Result::ok).flatten()
+    }
+}
+
+/// As [`Instance::ready`], for somebody who has the instance's state only.
+///
+/// # Errors
+/// As there.
+pub async fn ready(
+    mut state: watch::Receiver<InstanceState>,
+    wait: Duration,
+) -> Result<Connection, InstanceError> {
+    let settled = timeout(wait, state.wait_for(|state| settled(state).is_some())).await;
+    match settled {
+        Err(_elapsed) => Err(InstanceError::NotReady { waited: wait }),
+        // The actor is gone.
+        Ok(Err(_closed)) => Err(InstanceError::Stopped),
+        Ok(Ok(state)) => settled_or_stopped(&state),
     }
 }
 

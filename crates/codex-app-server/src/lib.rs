@@ -88,7 +88,7 @@ mod rpc;
 pub use backoff::BackoffPolicy;
 pub use client::{Client, Driver, connect};
 pub use error::{ConnectionLost, InstanceError, RemoteError, RpcError};
-pub use instance::{Connection, Instance, InstanceConfig, InstanceState, MAX_LINE};
+pub use instance::{Connection, Instance, InstanceConfig, InstanceState, MAX_LINE, ready};
 pub use program::{NoProgram, find_program};
 pub use queue::ThreadEvent;
 pub use router::ThreadStream;

@@ -85,6 +85,7 @@
 mod child;
 mod command;
 mod control;
+mod detached;
 mod guard;
 mod lines;
 mod link;
@@ -97,6 +98,7 @@ mod tail;
 
 pub use child::{Child, GuardError, Process, ProcessHandle};
 pub use command::{ChildEnv, Guard, SpawnError, Spec};
+pub use detached::{Detached, DetachedChild};
 pub use guard::run_guard_if_asked;
 pub use lines::{Line, LineReader};
 pub use mark::{SESSION_MARK, SessionMark};
