@@ -7,6 +7,7 @@ mod both;
 mod cancel;
 mod claude;
 mod delivery;
+mod january;
 mod processes;
 mod requests;
 mod secrets;

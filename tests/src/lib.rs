@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod executor;
+mod flat;
 mod processes;
 mod turn;
 
@@ -24,10 +25,16 @@ use std::{
 
 use serde_json::Value;
 use testkit::{
-    Backend, ModelServer, View, cli::ClaudeVersion, http::client::Answer, model::Options, oracle,
+    Backend, ModelServer, View,
+    cli::ClaudeVersion,
+    cumulative::{self, Stored},
+    http::client::Answer,
+    model::Options,
+    oracle,
 };
 
 pub use executor::{Executor, Settings, binary, signal};
+pub use flat::FlatTurn;
 pub use processes::{Sleeper, until};
 pub use turn::{API_KEY, AUTH_TOKEN, SKILL_TOKEN, TurnBody};
 
@@ -122,6 +129,51 @@ impl World {
             answer.text()
         );
         answer.json()
+    }
+
+    /// A flat payload for Codex that asks the scripted model.
+    pub fn flat(&self, task: i64, subtask: i64, prompt: &str) -> FlatTurn {
+        FlatTurn::codex(task, subtask, prompt, &self.model.base_url())
+    }
+
+    /// The same for Claude Code.
+    pub fn flat_claude(&self, task: i64, subtask: i64, prompt: &str) -> FlatTurn {
+        FlatTurn::claude(task, subtask, prompt, &self.model.anthropic_url())
+    }
+
+    /// Posts a flat payload as the manager of January 2026 does.
+    ///
+    /// # Panics
+    /// If the executor does not answer 200 with a state.
+    pub async fn execute(&self, turn: &FlatTurn) -> Value {
+        let answer = self.backend.execute(&self.executor.url(), &turn.0).await;
+        let answer = answer.expect("the executor answers a dispatch");
+        assert_eq!(answer.status, 200, "refused: {}", answer.text());
+        let answer = answer.json();
+        assert!(answer["status"].is_string(), "{answer}");
+        answer
+    }
+
+    /// Waits for the end of a turn with cumulative callbacks and gives what is stored of it, having checked that nothing
+    /// was wrong and that both of that time's backends store the same.
+    ///
+    /// # Panics
+    /// If it does not end in time, or anything was wrong.
+    pub async fn stored(&self, subtask: i64) -> Stored {
+        if self.backend.wait_end(subtask, 1, PATIENCE).await.is_none() {
+            panic!(
+                "subtask {subtask} did not end; seen: {:#?}\nlog:\n{}",
+                self.backend.stored(subtask, cumulative::Rule::Merge),
+                self.executor.log()
+            );
+        }
+        cumulative::assert_clean(&self.backend.callbacks(subtask))
+    }
+
+    /// Posts a flat payload and waits for the end.
+    pub async fn run_flat(&self, turn: &FlatTurn) -> Stored {
+        self.execute(turn).await;
+        self.stored(turn.subtask()).await
     }
 
     /// Posts a turn until the executor runs it: while the end of the attempt before is not known to be delivered, the

@@ -115,6 +115,8 @@ pub enum CancelReason {
     Superseded,
     /// The executor is shutting down.
     Shutdown,
+    /// The platform refused the turn's first callback: it does not want the turn.
+    Rejected,
 }
 
 /// The agent's side of a turn's cancellation. Cheap to clone.

@@ -16,6 +16,11 @@ use crate::{AgentKind, BlockId, Question, SessionId, ToolCallId};
 pub enum AgentEvent {
     /// The conversation's id, as soon as it is known *and* can be resumed.
     Session(SessionRef),
+    /// Where the agent works. Told once, before it begins.
+    Place {
+        /// The folder.
+        cwd: String,
+    },
     /// The model that answers, as the agent reports it.
     Model {
         /// The provider's model id.

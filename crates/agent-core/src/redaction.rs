@@ -212,6 +212,10 @@ impl EventRedactor {
                 let id = self.id(id, SessionId::as_str, SessionId::new);
                 vec![Redacted(AgentEvent::Session(SessionRef { agent, id }))]
             }
+            AgentEvent::Place { mut cwd } => {
+                self.string(&mut cwd);
+                vec![Redacted(AgentEvent::Place { cwd })]
+            }
             AgentEvent::Model { mut id } => {
                 self.string(&mut id);
                 vec![Redacted(AgentEvent::Model { id })]

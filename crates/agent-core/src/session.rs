@@ -40,7 +40,7 @@ pub struct SessionStoreError {
 /// A conversation to continue, and whether it is this task's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resume {
-    /// The conversation that this task's bot had before.
+    /// The conversation that this task's bot had before: the stored one, or the one that the platform names.
     Own(SessionId),
     /// One that another task left behind for this one.
     Inherited(SessionId),
@@ -64,7 +64,7 @@ impl SessionStore {
     }
 
     /// What the turn should continue: nothing if it asks for a new session (what is stored is then
-    /// forgotten), else the bot's own conversation, else an inherited one.
+    /// forgotten), else the one that the platform names, else the bot's own conversation, else an inherited one.
     ///
     /// # Errors
     /// [`SessionStoreError`] if the record exists but can't be read or removed.
@@ -73,6 +73,9 @@ impl SessionStore {
         if turn.new_session {
             self.forget(turn.agent, bot)?;
             return Ok(None);
+        }
+        if let Some(named) = &turn.resume_session {
+            return Ok(Some(Resume::Own(named.clone())));
         }
         if let Some(session) = self.load(turn.agent, bot)? {
             return Ok(Some(Resume::Own(session.id)));

@@ -45,6 +45,8 @@ pub struct Turn {
     pub attachments: Vec<Attachment>,
     /// Forget the conversation so far.
     pub new_session: bool,
+    /// The conversation to continue, where the platform keeps its id. It goes before what is stored here.
+    pub resume_session: Option<SessionId>,
     /// Conversations to continue when this task has none of its own yet.
     pub inherited_sessions: Vec<InheritedSession>,
     /// The request as it came, for `${{path}}` substitution.

@@ -136,6 +136,7 @@ fn line(event: &AgentEvent) -> (String, String) {
         AgentEvent::Question(question) => (format!("question [{}]", question.call), String::new()),
         AgentEvent::Notice(notice) => (format!("notice {:?} ", notice.kind), notice.text.clone()),
         AgentEvent::Model { id } => ("model ".to_owned(), id.clone()),
+        AgentEvent::Place { cwd } => ("place ".to_owned(), cwd.clone()),
         event @ (AgentEvent::Plan { .. }
         | AgentEvent::Usage(_)
         | AgentEvent::Session(_)

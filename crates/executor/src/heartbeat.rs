@@ -161,6 +161,9 @@ impl Binding {
 struct Beat<'a> {
     heartbeat_id: &'a HeartbeatId,
     heartbeat_type: HeartbeatKind,
+    /// The id once more where it is a sandbox's: Wegent of January 2026 knows no other name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox_id: Option<&'a HeartbeatId>,
     /// Seconds since the epoch.
     timestamp: f64,
 }
@@ -233,6 +236,7 @@ impl Pulse {
         let beat = Beat {
             heartbeat_id: &self.bound.id,
             heartbeat_type: self.bound.kind,
+            sandbox_id: (self.bound.kind == HeartbeatKind::Sandbox).then_some(&self.bound.id),
             timestamp: since_epoch.unwrap_or_default().as_secs_f64(),
         };
         let request = client

@@ -13,6 +13,7 @@
 //! * While Wegent's manager waits for the answer to a cancel, no callback of that task is started.
 #![warn(missing_docs)]
 
+mod at_start;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -14,10 +14,12 @@ use journal::{Retention, Store, StoreError};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    at_start,
     clock::Clock,
     config::{Access, Config, Mode},
     courier::RetryPolicy,
@@ -57,6 +59,7 @@ pub enum ServiceError {
 /// # Errors
 /// [`ServiceError`] when it can't start.
 pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> {
+    let started = Instant::now();
     let mut term = signal(SignalKind::terminate()).map_err(ServiceError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signals)?;
     let server = Server::bind(config.server.clone()).await?;
@@ -91,6 +94,9 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
     let mut work = JoinSet::new();
     work.spawn(runs.run());
     work.spawn(server.run(Arc::new(turns.clone()), binding.clone(), stop.clone()));
+    if let Some(task) = config.at_start {
+        at_start::take_over(&turns, &binding, config.server.dispatch, task, started).await;
+    }
     let mut beats = JoinSet::new();
     beats.spawn(heartbeat::run(config.heartbeat, binding, clients));
     tokio::select! {

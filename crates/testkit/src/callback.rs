@@ -86,12 +86,20 @@ impl Callback {
         self.body.get("subtask_id")?.as_i64()
     }
 
-    /// Whether it ends the turn: the three types that Wegent's manager treats as terminal.
+    /// `status`, which cumulative callbacks have instead of an event type; empty if there is none.
+    pub fn status(&self) -> &str {
+        self.body
+            .get("status")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// Whether it ends the turn: the three types, or states, that Wegent's manager treats as terminal.
     pub fn is_terminal(&self) -> bool {
         matches!(
             self.event_type(),
             "response.completed" | "error" | "response.incomplete"
-        )
+        ) || matches!(self.status(), "COMPLETED" | "FAILED" | "CANCELLED")
     }
 
     /// Whether the sender can know that it arrived.

@@ -10,6 +10,7 @@
 //! | the model provider | [`model`]: scripted answers over the real wire format, for the real CLI |
 //! | the agents' CLIs | [`fake_codex`], [`fake_claude`] and [`transcript`]: their protocols, spoken by a script or a recording |
 //! | Wegent's manager and backend | [`backend`]: callbacks, heartbeats, dispatch, cancel, and faults on request |
+//! | Wegent's store of January 2026 | [`cumulative`]: what it keeps of a callback log, by either of its two rules |
 //! | the person at the web UI | [`oracle`]: what is on the screen after a callback log, and what was wrong with it |
 //!
 //! Beside them: [`cli`] finds the real CLIs, [`procs`] looks into `/proc` for leftovers and leaked secrets,
@@ -24,6 +25,7 @@ pub mod backend;
 mod callback;
 pub mod cli;
 pub mod clock;
+pub mod cumulative;
 pub mod fake_claude;
 pub mod fake_codex;
 pub mod http;

@@ -40,11 +40,18 @@
 mod class;
 mod encode;
 mod fingerprint;
+mod protocol;
 mod record;
 mod request;
 
 pub use class::{EXECUTOR_RESTARTED, WORKSPACE_UNSUPPORTED, ui_code};
-pub use encode::{Encoder, Message, Recorded, ResponsesEncoder, Step};
+pub use encode::{
+    Allowance, CumulativeEncoder, Encoder, Message, Recorded, ResponsesEncoder, Rest, Step, encoder,
+};
 pub use fingerprint::{BadFingerprint, Fingerprint};
+pub use protocol::Protocol;
 pub use record::{EndKind, RecordBody, TurnEnd, TurnHeader, TurnRecord, response_id};
-pub use request::{DecodeError, Dispatch, Envelope, Work, decode};
+pub use request::{
+    DecodeError, Dispatch, Envelope, FlatRules, Refused, TaskFacts, Work, decode, decode_flat,
+    decode_task_info,
+};

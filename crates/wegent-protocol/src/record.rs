@@ -10,7 +10,7 @@ use agent_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Dispatch, Envelope, Fingerprint, Work};
+use crate::{Dispatch, Envelope, Fingerprint, Protocol, Work};
 
 /// One record of a turn, with the time at which it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct TurnHeader {
     pub agent: Option<AgentKind>,
     /// What the callbacks echo of the request.
     pub envelope: Envelope,
+    /// In which form the callbacks go out. In the journal, so that a restart goes on in the same.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// Where the callbacks go; `None` drops them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
@@ -74,9 +77,10 @@ impl TurnHeader {
             attempt,
             agent: match &dispatch.work {
                 Work::Turn(turn) => Some(turn.agent),
-                Work::Validation | Work::UnknownAgent(_) => None,
+                Work::Validation | Work::UnknownAgent(_) | Work::Refused(_) => None,
             },
             envelope: dispatch.envelope.clone(),
+            protocol: dispatch.protocol,
             callback_url,
             fingerprint: dispatch.fingerprint,
             response_id: response_id(dispatch.key),

@@ -200,6 +200,7 @@ pub(crate) fn turn(prompt: &str, model: &ModelServer) -> Turn {
         skills: Skills::default(),
         attachments: Vec::new(),
         new_session: false,
+        resume_session: None,
         inherited_sessions: Vec::new(),
         variables: Variables::default(),
     }

@@ -149,6 +149,7 @@ pub(crate) fn turn(prompt: &str, base_url: Option<String>) -> Turn {
         skills: Skills::default(),
         attachments: Vec::new(),
         new_session: false,
+        resume_session: None,
         inherited_sessions: Vec::new(),
         variables: Variables::default(),
     }

@@ -15,8 +15,8 @@ mod veil;
 pub use environment::ImageEnvironment;
 pub use http_client::{HttpUrl, NotAnHttpUrl, Proxies as ProxyConfig};
 pub use parts::{
-    Access, ClaudeConfig, CodexConfig, DeliveryConfig, HeartbeatBinding, HeartbeatConfig,
-    IdentityConfig, LogConfig, Mode, PathsConfig, ServerConfig,
+    Access, ClaudeConfig, CodexConfig, DeliveryConfig, DispatchConfig, HeartbeatBinding,
+    HeartbeatConfig, IdentityConfig, LogConfig, Mode, PathsConfig, ServerConfig, TaskAtStart,
 };
 pub(crate) use read::parse_host;
 pub use reader::{ConfigError, Problem, ProblemKind};
@@ -30,8 +30,8 @@ pub struct Config {
     pub mode: Mode,
     /// What agents may do.
     pub access: Access,
-    /// A whole task came with the start, in `TASK_INFO`.
-    pub task_info: bool,
+    /// The task that came with the start.
+    pub at_start: Option<TaskAtStart>,
     /// Its name towards the platform.
     pub identity: IdentityConfig,
     /// The HTTP server.

@@ -10,8 +10,16 @@ pub const EXECUTOR_MODE: &str = "EXECUTOR_MODE";
 pub const EXECUTOR_NAME: &str = "EXECUTOR_NAME";
 /// The container's namespace, echoed in every callback if known.
 pub const EXECUTOR_NAMESPACE: &str = "EXECUTOR_NAMESPACE";
-/// A whole task, as Wegent's manager of January 2026 passes it. Only its presence is looked at here.
+/// A whole task as JSON, as Wegent's manager of January 2026 passes it; it is run at the start.
 pub const TASK_INFO: &str = "TASK_INFO";
+/// Seconds after the start before which the end of the task in [`TASK_INFO`] isn't told. Default 5.
+pub const WEGENT_TASK_INFO_HOLD_SECONDS: &str = "WEGENT_TASK_INFO_HOLD_SECONDS";
+/// The form of callbacks, `responses` or `cumulative`. Default: the one that belongs to the request.
+pub const WEGENT_CALLBACK_PROTOCOL: &str = "WEGENT_CALLBACK_PROTOCOL";
+/// Whether turns with a flat payload go on with the conversation before. Default on.
+pub const CODE_SHELL_RESUME_ENABLED: &str = "CODE_SHELL_RESUME_ENABLED";
+/// Whether Codex may run turns with a flat payload. Default on.
+pub const CODEX_SHELL_ENABLED: &str = "CODEX_SHELL_ENABLED";
 /// Where callbacks are posted. Without it they are dropped.
 pub const CALLBACK_URL: &str = "CALLBACK_URL";
 /// Base URL of Wegent's backend; goes before [`TASK_API_DOMAIN`].

@@ -2,6 +2,9 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use secrecy::SecretString;
+use wegent_protocol::{FlatRules, Protocol};
+
 use super::HttpUrl;
 use crate::heartbeat::Bound;
 
@@ -50,6 +53,27 @@ pub struct ServerConfig {
     pub body_stall_timeout: Duration,
     /// How long answers that are under way may take once the server stops.
     pub shutdown_grace: Duration,
+    /// What holds of the turns that it takes.
+    pub dispatch: DispatchConfig,
+}
+
+/// What holds of turns, however they arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DispatchConfig {
+    /// What tasks with a flat payload may do.
+    pub rules: FlatRules,
+    /// The form of their callbacks; `None` leaves it to how they arrive.
+    pub protocol: Option<Protocol>,
+}
+
+/// The task that came with the start, in `TASK_INFO`.
+#[derive(Clone, Debug)]
+pub struct TaskAtStart {
+    /// The flat payload; it holds keys.
+    pub payload: SecretString,
+    /// How long after the start its end is held back. The manager reports the turn as running about two seconds after
+    /// the container's start, which would undo an end that was told before.
+    pub hold: Duration,
 }
 
 impl Default for ServerConfig {
@@ -63,6 +87,7 @@ impl Default for ServerConfig {
             body_stall_timeout: Duration::from_secs(30),
             // A cancel takes 4 s at most, and the process has to be gone 8 s after SIGTERM.
             shutdown_grace: Duration::from_secs(5),
+            dispatch: DispatchConfig::default(),
         }
     }
 }

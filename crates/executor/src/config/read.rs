@@ -1,13 +1,15 @@
 //! What each variable means.
 
-use std::{fs, net::IpAddr, path::PathBuf};
+use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::EnvFilter;
+use wegent_protocol::FlatRules;
 
 use super::{
-    Access, ClaudeConfig, CodexConfig, Config, ConfigError, DeliveryConfig, HeartbeatBinding,
-    HeartbeatConfig, HttpUrl, IdentityConfig, ImageEnvironment, LogConfig, Mode, PathsConfig,
-    Problem, ProblemKind, ProxyConfig, ServerConfig, names, reader::Reader,
+    Access, ClaudeConfig, CodexConfig, Config, ConfigError, DeliveryConfig, DispatchConfig,
+    HeartbeatBinding, HeartbeatConfig, HttpUrl, IdentityConfig, ImageEnvironment, LogConfig, Mode,
+    PathsConfig, Problem, ProblemKind, ProxyConfig, ServerConfig, TaskAtStart, names,
+    reader::Reader,
 };
 use crate::heartbeat::{Bound, HeartbeatId, HeartbeatKind};
 
@@ -16,6 +18,9 @@ const SMALLEST_BODY_LIMIT_MIB: usize = 64;
 
 /// The largest one: a body is held in memory while it is decoded.
 const LARGEST_BODY_LIMIT_MIB: usize = 2048;
+
+/// How long the end of a task at the start is held back unless another time is set.
+const TASK_INFO_HOLD: Duration = Duration::from_secs(5);
 
 /// The longest name an executor may have, in bytes: it names a folder too.
 const LONGEST_NAME: usize = 200;
@@ -41,7 +46,7 @@ impl Config {
         let config = Self {
             mode,
             access: access(&mut reader, mode),
-            task_info: reader.is_set(names::TASK_INFO),
+            at_start: at_start(&mut reader),
             identity: identity(&mut reader),
             server: server(&mut reader),
             paths: paths(&mut reader),
@@ -139,11 +144,44 @@ fn server(reader: &mut Reader<'_>) -> ServerConfig {
             .then_some(mib << 20)
     });
     ServerConfig {
+        dispatch: dispatch(reader),
         host: host.unwrap_or(default.host),
         port: port.unwrap_or(default.port),
         max_body: limit.unwrap_or(default.max_body),
         ..default
     }
+}
+
+fn dispatch(reader: &mut Reader<'_>) -> DispatchConfig {
+    let default = FlatRules::default();
+    let protocol = reader.parsed(
+        names::WEGENT_CALLBACK_PROTOCOL,
+        "responses or cumulative",
+        |text| text.parse().ok(),
+    );
+    DispatchConfig {
+        rules: FlatRules {
+            resume: reader
+                .flag(names::CODE_SHELL_RESUME_ENABLED)
+                .unwrap_or(default.resume),
+            codex: reader
+                .flag(names::CODEX_SHELL_ENABLED)
+                .unwrap_or(default.codex),
+        },
+        protocol,
+    }
+}
+
+fn at_start(reader: &mut Reader<'_>) -> Option<TaskAtStart> {
+    let expected = "a number of seconds";
+    let hold = reader.parsed(names::WEGENT_TASK_INFO_HOLD_SECONDS, expected, |text| {
+        Duration::try_from_secs_f64(text.parse().ok()?).ok()
+    });
+    let payload = reader.text(names::TASK_INFO)?.into();
+    Some(TaskAtStart {
+        payload,
+        hold: hold.unwrap_or(TASK_INFO_HOLD),
+    })
 }
 
 /// An address to listen on. Other names than `localhost` would need a resolver for no use.

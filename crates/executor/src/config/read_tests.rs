@@ -21,7 +21,7 @@ fn an_empty_environment_but_for_a_home_gives_the_documented_defaults() {
     let config = good(&[]);
     assert_eq!(config.mode, Mode::Local);
     assert_eq!(config.access, Access::Workspace);
-    assert!(!config.task_info);
+    assert!(config.at_start.is_none());
     assert!(config.identity.name.starts_with("executor-"));
     assert!(is_folder_name(&config.identity.name));
     assert_eq!(config.identity.namespace, None);
@@ -136,7 +136,7 @@ fn docker_mode_is_what_the_launch_says() {
         );
     }
     assert_eq!(good(&[("WEGENT_FULL_ACCESS", "1")]).access, Access::Full);
-    assert!(good(&[("TASK_INFO", "{}")]).task_info);
+    assert!(good(&[("TASK_INFO", "{}")]).at_start.is_some());
 }
 
 #[test]

@@ -2,11 +2,15 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use agent_core::{CancelHandle, CancelReason};
 use journal::{Cursor, JournalError, Reader, Seq, Wait};
-use tokio::sync::watch;
-use wegent_protocol::{Encoder, Message, RecordBody, Recorded, TurnRecord};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use wegent_protocol::{Allowance, Encoder, Message, RecordBody, Recorded, TurnRecord};
 
-use super::{Backoff, Posted, RetryPolicy, Transport};
+use super::{Backoff, Posted, RetryPolicy, Transport, pace::Pace};
 use crate::runs::{Gate, RunStatus};
 
 /// The most records that are read ahead, and so merged into one message at most.
@@ -20,6 +24,8 @@ pub struct Courier {
     cursor: Cursor,
     encoder: Box<dyn Encoder>,
     route: Route,
+    terms: Terms,
+    pace: Pace,
     pending: VecDeque<(Seq, TurnRecord)>,
     /// While it lasts: the range that was being sent when the process before ended.
     resend_through: Option<Seq>,
@@ -27,6 +33,17 @@ pub struct Courier {
     ended: Option<RunStatus>,
     /// How far everything has been taken, or has nothing in it to send.
     progress: watch::Sender<Seq>,
+}
+
+/// What holds of one turn's delivery beside the pace of retries.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// What has to be open before a request is made.
+    pub gates: Vec<Gate>,
+    /// The turn's end isn't told before this.
+    pub end_not_before: Option<Instant>,
+    /// Stops the turn if the endpoint refuses a message without which there is no turn.
+    pub turn: Option<CancelHandle>,
 }
 
 /// What became of a turn's messages.
@@ -47,13 +64,13 @@ impl Courier {
         cursor: Cursor,
         encoder: Box<dyn Encoder>,
         transport: Arc<dyn Transport>,
-        gates: Vec<Gate>,
+        terms: Terms,
         policy: RetryPolicy,
     ) -> Self {
         let resend_through = cursor.position().sending;
         let route = Route {
             transport,
-            gates,
+            gates: terms.gates.clone(),
             policy,
         };
         Self {
@@ -61,6 +78,8 @@ impl Courier {
             cursor,
             encoder,
             route,
+            terms,
+            pace: Pace::new(),
             pending: VecDeque::new(),
             resend_through,
             ended: None,
@@ -83,11 +102,29 @@ impl Courier {
             if !self.fill().await? {
                 return Ok(Delivery::Unfinished);
             }
+            if self.route.held().await {
+                // What was recorded meanwhile goes along.
+                continue;
+            }
+            self.encoder.allow(self.pace.allowance());
             let Some(message) = self.encode() else {
                 continue;
             };
+            if message.terminal
+                && let Some(time) = self.terms.end_not_before
+            {
+                sleep_until(time).await;
+            }
             self.cursor.note_sending(Seq(message.through))?;
+            let sent_at = Instant::now();
             let mut taken = self.route.post(&message).await;
+            self.pace.sent(sent_at, message.rest);
+            if !taken
+                && message.required
+                && let Some(turn) = &self.terms.turn
+            {
+                turn.cancel(CancelReason::Rejected);
+            }
             // The endpoint refused the turn's end: perhaps it takes the smallest one.
             if !taken
                 && message.terminal
@@ -111,6 +148,8 @@ impl Courier {
     /// Folds what was delivered before, so that the encoder stands where it stood.
     async fn catch_up(&mut self) -> Result<(), JournalError> {
         let acked = self.cursor.position().acked;
+        // Whether the last message was a snapshot isn't known, so that the next one will be.
+        self.encoder.allow(Allowance::Increments);
         while self.reader.seen() < acked {
             let read = self
                 .reader
@@ -145,8 +184,17 @@ impl Courier {
             if !self.pending.is_empty() {
                 return Ok(true);
             }
-            if self.reader.wait().await == Wait::Finished {
-                return Ok(false);
+            let Some(waiting) = self.encoder.holds_back() else {
+                if self.reader.wait().await == Wait::Finished {
+                    return Ok(false);
+                }
+                continue;
+            };
+            tokio::select! {
+                () = sleep_until(self.pace.due(waiting)) => return Ok(true),
+                wait = self.reader.wait() => if wait == Wait::Finished {
+                    return Ok(false);
+                },
             }
         }
     }
@@ -185,9 +233,10 @@ impl Courier {
             .map(|(seq, record)| Recorded { seq: seq.0, record })
             .collect();
         let step = self.encoder.next(&recorded);
+        let silent = step.message.is_none() && self.encoder.holds_back().is_none();
         for (seq, record) in self.pending.drain(..step.consumed) {
             // Everything before it has been sent: one message is under way at a time.
-            if step.message.is_none() {
+            if silent {
                 self.progress.send_replace(seq);
             }
             if let RecordBody::Ended(end) = &record.body {
@@ -206,13 +255,20 @@ struct Route {
 }
 
 impl Route {
+    /// Waits until every gate is open. Says whether one was not.
+    async fn held(&self) -> bool {
+        let held = self.gates.iter().any(Gate::is_held);
+        for gate in &self.gates {
+            gate.opened().await;
+        }
+        held
+    }
+
     /// Posts until the endpoint takes or refuses the message. True when it took it.
     async fn post(&self, message: &Message) -> bool {
         let mut backoff = Backoff::new(self.policy);
         loop {
-            for gate in &self.gates {
-                gate.opened().await;
-            }
+            self.held().await;
             match self
                 .transport
                 .post(&message.key, message.body.clone())

@@ -86,7 +86,7 @@ fn courier(log: &TurnLog<TurnRecord>, transport: &Arc<Taking>) -> Courier {
         cursor,
         encoder,
         transport,
-        Vec::new(),
+        Terms::default(),
         RetryPolicy::default(),
     )
 }

@@ -6,9 +6,10 @@
 //! so the repeated request has the same bytes and the same key.
 
 mod deliver;
+mod pace;
 mod retry;
 mod transport;
 
-pub use deliver::{Courier, Delivery};
+pub use deliver::{Courier, Delivery, Terms};
 pub use retry::{Backoff, RetryPolicy};
 pub use transport::{HttpTransport, IDEMPOTENCY_KEY, NoTransport, Posted, Transport};

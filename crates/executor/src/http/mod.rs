@@ -16,6 +16,7 @@ mod answer;
 mod background;
 mod body;
 mod cancel;
+mod execute;
 mod release;
 mod responses;
 mod routes;

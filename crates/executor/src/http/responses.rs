@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 use tracing::{error, info};
+use wegent_protocol::Dispatch;
 
 use super::{
     answer::{self, Refusal},
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     heartbeat::{Bound, HeartbeatKind},
-    runs::SubmitError,
+    runs::{Accepted, HoldGuard, SubmitError},
 };
 
 /// The answer in the form of an OpenAI response that runs in the background.
@@ -39,15 +40,7 @@ pub(super) async fn dispatch(
         .await?
         .map_err(|error| Refusal::bad_request(error.to_string()))?;
     let background = dispatch.background;
-    // Before the turn is taken over: in a warm pool the executor is the first task's for good.
-    bind(&app, &dispatch)?;
-    let accepted = app.turns.submit(dispatch).await.map_err(refused)?;
-    info!(
-        task_id = accepted.key.task.0,
-        subtask_id = accepted.key.subtask.0,
-        status = accepted.status.as_str(),
-        "dispatched"
-    );
+    let accepted = take_over(&app, dispatch).await?;
     let status = accepted.status.as_str();
     let answer = Dispatched {
         id: format!("resp_{}", accepted.key.subtask),
@@ -55,15 +48,42 @@ pub(super) async fn dispatch(
         message: format!("Task execution status: {status}"),
     };
     let response = answer::json(StatusCode::OK, &answer);
-    let Some(hold) = accepted.hold else {
-        return Ok(response);
+    Ok(held(&app, &connection, response, accepted.hold))
+}
+
+/// Takes a turn over, in the form of callbacks that the configuration wants.
+pub(super) async fn take_over(app: &App, mut dispatch: Dispatch) -> Result<Accepted, Refusal> {
+    if let Some(forced) = app.dispatch.protocol {
+        dispatch.protocol = forced;
+    }
+    // Before the turn is taken over: in a warm pool the executor is the first task's for good.
+    bind(app, &dispatch)?;
+    let accepted = app.turns.submit(dispatch).await.map_err(refused)?;
+    info!(
+        task_id = accepted.key.task.0,
+        subtask_id = accepted.key.subtask.0,
+        status = accepted.status.as_str(),
+        "dispatched"
+    );
+    Ok(accepted)
+}
+
+/// The answer to a dispatch; `hold` is released when it has been written out.
+pub(super) fn held(
+    app: &App,
+    connection: &Connection,
+    response: Response,
+    hold: Option<HoldGuard>,
+) -> Response {
+    let Some(hold) = hold else {
+        return response;
     };
     let (ticket, keeper) = keep(hold);
     app.background.spawn(keeper);
-    Ok(response.map(|body| connection.hold(ticket, body)))
+    response.map(|body| connection.hold(ticket, body))
 }
 
-fn bind(app: &App, dispatch: &wegent_protocol::Dispatch) -> Result<(), Refusal> {
+fn bind(app: &App, dispatch: &Dispatch) -> Result<(), Refusal> {
     let wanted = Bound {
         id: dispatch.key.task.into(),
         kind: HeartbeatKind::Task,

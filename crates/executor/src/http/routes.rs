@@ -14,9 +14,9 @@ use super::{
     answer::{self, Refusal},
     background::Background,
     body::BodyLimits,
-    cancel, responses,
+    cancel, execute, responses,
 };
-use crate::{heartbeat::Binding, runs::Turns};
+use crate::{config::DispatchConfig, heartbeat::Binding, runs::Turns};
 
 /// What handlers have.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ pub(super) struct App {
     pub(super) turns: Arc<dyn Turns>,
     pub(super) binding: Binding,
     pub(super) limits: BodyLimits,
+    pub(super) dispatch: DispatchConfig,
     pub(super) background: Background,
 }
 
@@ -33,6 +34,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/ready", get(ready))
         .route("/health", get(StatusCode::NO_CONTENT))
         .route("/v1/responses", post(responses::dispatch))
+        .route("/api/tasks/execute", post(execute::execute))
         .route("/api/tasks/cancel", post(cancel::cancel))
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || {

@@ -91,6 +91,7 @@ impl Server {
             turns,
             binding,
             limits,
+            dispatch: self.config.dispatch,
             background: background.clone(),
         });
         let mut connections = JoinSet::new();

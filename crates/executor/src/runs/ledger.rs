@@ -12,7 +12,7 @@ use super::{RunStatus, log_name::TurnLogName, recover::Epitaph};
 /// How many turns of one task may wait.
 pub const QUEUE_LIMIT: usize = 16;
 /// For how long a request with the same body is a repeat of the turn that it started.
-const REPEAT_WINDOW_MS: u64 = 10 * 60 * 1000;
+pub(super) const REPEAT_WINDOW_MS: u64 = 10 * 60 * 1000;
 
 /// Every turn, and the order in which each task's turns run.
 pub(super) struct Ledger<R, W> {
@@ -83,15 +83,21 @@ impl<R, W> Default for Ledger<R, W> {
 
 impl<R, W> Ledger<R, W> {
     /// What a request for `key` means. While its turn runs, or its end is not delivered, it is a repeat whatever its
-    /// body says; after that only when the body is the same and came within the window.
-    pub(super) fn meaning(&self, key: TurnKey, fingerprint: Fingerprint, now_ms: u64) -> Meaning {
+    /// body says; after that only when the body is the same and came within `window_ms`.
+    pub(super) fn meaning(
+        &self,
+        key: TurnKey,
+        fingerprint: Fingerprint,
+        window_ms: u64,
+        now_ms: u64,
+    ) -> Meaning {
         let known = self.turns.get(&key);
         let repeated = known.and_then(|known| match &known.state {
             State::Waiting => Some(RunStatus::Queued),
             State::Running(_) => Some(RunStatus::Running),
             State::Ending(status) => Some(*status),
             State::Delivered { status, at_ms } => {
-                let recent = now_ms.saturating_sub(*at_ms) <= REPEAT_WINDOW_MS;
+                let recent = now_ms.saturating_sub(*at_ms) <= window_ms;
                 (recent && known.fingerprint == fingerprint).then_some(*status)
             }
         });
@@ -309,29 +315,32 @@ mod tests {
     fn a_request_is_a_repeat_until_its_end_is_delivered_and_a_new_attempt_after_that() {
         let (same, other) = (fingerprint("a"), fingerprint("b"));
         let mut ledger = Plain::default();
-        assert_eq!(ledger.meaning(key(2), same, 0), Meaning::Start(Attempt(1)));
+        assert_eq!(
+            ledger.meaning(key(2), same, REPEAT_WINDOW_MS, 0),
+            Meaning::Start(Attempt(1))
+        );
         ledger.started(key(2), Attempt(1), same, ());
         assert_eq!(
-            ledger.meaning(key(2), other, 0),
+            ledger.meaning(key(2), other, REPEAT_WINDOW_MS, 0),
             Meaning::Repeat(RunStatus::Running)
         );
         ledger.ended(key(2), RunStatus::Completed);
         assert!(ledger.next_after(key(2)).is_none());
         assert_eq!(
-            ledger.meaning(key(2), other, 0),
+            ledger.meaning(key(2), other, REPEAT_WINDOW_MS, 0),
             Meaning::Repeat(RunStatus::Completed)
         );
         ledger.delivered(key(2), Attempt(1), RunStatus::Completed, 1000);
         assert_eq!(
-            ledger.meaning(key(2), other, 1000),
+            ledger.meaning(key(2), other, REPEAT_WINDOW_MS, 1000),
             Meaning::Start(Attempt(2))
         );
         assert_eq!(
-            ledger.meaning(key(2), same, 1000),
+            ledger.meaning(key(2), same, REPEAT_WINDOW_MS, 1000),
             Meaning::Repeat(RunStatus::Completed)
         );
         assert_eq!(
-            ledger.meaning(key(2), same, 1001 + REPEAT_WINDOW_MS),
+            ledger.meaning(key(2), same, REPEAT_WINDOW_MS, 1001 + REPEAT_WINDOW_MS),
             Meaning::Start(Attempt(2))
         );
     }
@@ -343,12 +352,15 @@ mod tests {
         ledger.started(key(1), Attempt(1), print, ());
         for subtask in 2..2 + i64::try_from(QUEUE_LIMIT).unwrap() {
             assert_eq!(
-                ledger.meaning(key(subtask), print, 0),
+                ledger.meaning(key(subtask), print, REPEAT_WINDOW_MS, 0),
                 Meaning::Wait(Attempt(1))
             );
             ledger.waits(key(subtask), Attempt(1), print, "w");
         }
-        assert_eq!(ledger.meaning(key(99), print, 0), Meaning::Full);
+        assert_eq!(
+            ledger.meaning(key(99), print, REPEAT_WINDOW_MS, 0),
+            Meaning::Full
+        );
         assert_eq!(ledger.take_waiting(TaskId(1), Some(SubtaskId(2))).len(), 1);
         assert_eq!(ledger.next_after(key(1)).map(|(key, ..)| key), Some(key(3)));
     }
@@ -360,18 +372,18 @@ mod tests {
         ledger.delivered(key(2), Attempt(1), RunStatus::Cancelled, 5);
         ledger.ended(key(2), RunStatus::Failed);
         assert_eq!(
-            ledger.meaning(key(2), fingerprint("a"), 5),
+            ledger.meaning(key(2), fingerprint("a"), REPEAT_WINDOW_MS, 5),
             Meaning::Repeat(RunStatus::Cancelled)
         );
         // A retry that comes before the run's own end waits for it and is not touched by it.
         assert_eq!(
-            ledger.meaning(key(2), fingerprint("b"), 5),
+            ledger.meaning(key(2), fingerprint("b"), REPEAT_WINDOW_MS, 5),
             Meaning::Wait(Attempt(2))
         );
         ledger.waits(key(2), Attempt(2), fingerprint("b"), "retry");
         ledger.ended(key(2), RunStatus::Failed);
         assert_eq!(
-            ledger.meaning(key(2), fingerprint("b"), 5),
+            ledger.meaning(key(2), fingerprint("b"), REPEAT_WINDOW_MS, 5),
             Meaning::Repeat(RunStatus::Queued)
         );
         assert_eq!(

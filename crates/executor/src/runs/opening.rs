@@ -1,12 +1,12 @@
 //! The beginning of a turn: its first record, its courier, its run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use agent_core::{Attempt, CancelHandle, environment, prepare::Preparer, redaction::EventRedactor};
 use journal::{Retention, Seq, Store};
 use redact::Secrets;
-use tokio::sync::watch;
-use wegent_protocol::{Dispatch, ResponsesEncoder, TurnHeader, TurnRecord, Work};
+use tokio::{sync::watch, time::Instant};
+use wegent_protocol::{Dispatch, Protocol, TurnHeader, TurnRecord, Work};
 
 use super::{
     Gate, HoldGuard, SubmitError,
@@ -18,11 +18,15 @@ use super::{
 use crate::{
     clock::Clock,
     config::IdentityConfig,
-    courier::{Courier, RetryPolicy},
+    courier::{Courier, RetryPolicy, Terms},
     factory::Agents,
     logging::LogSecrets,
     outlets::Outlets,
 };
+
+/// How long after a flat payload its turn's end is told at the earliest: the manager tells Wegent that the turn runs only
+/// when it has our answer.
+const LEAST_FLAT_TURN: Duration = Duration::from_secs(1);
 
 /// What the registry works with.
 pub struct Services {
@@ -76,6 +80,7 @@ impl Services {
         dispatch: Dispatch,
         attempt: Attempt,
         task_gate: Gate,
+        end_not_before: Option<Instant>,
     ) -> Result<Opened, SubmitError> {
         let secrets = self.secrets_of(&dispatch);
         let covered = self.log.cover(secrets.clone());
@@ -99,13 +104,21 @@ impl Services {
             reader: log.reader(Seq::START),
             cursor,
             callback_url,
+            protocol: dispatch.protocol,
         };
         let begun = Recorder::begin(log, redactor, header, self.clock.clone()).await;
         let recorder = begun.map_err(SubmitError::journal)?;
         let turn_gate = Gate::default();
         let hold = HoldGuard::new(turn_gate.hold());
-        let courier = self.courier(pending, vec![task_gate, turn_gate]);
         let (cancel_handle, cancel) = CancelHandle::new();
+        let earliest =
+            (dispatch.protocol == Protocol::Cumulative).then(|| Instant::now() + LEAST_FLAT_TURN);
+        let terms = Terms {
+            gates: vec![task_gate, turn_gate],
+            end_not_before: earliest.max(end_not_before),
+            turn: Some(cancel_handle.clone()),
+        };
+        let courier = self.courier(pending, terms);
         let (ended, ended_receiver) = watch::channel(Ended::No);
         let run = Run {
             job: self.job(dispatch, attempt),
@@ -130,15 +143,16 @@ impl Services {
     }
 
     /// The courier of a journal.
-    pub(super) fn courier(&self, pending: Pending, gates: Vec<Gate>) -> Courier {
+    pub(super) fn courier(&self, pending: Pending, terms: Terms) -> Courier {
         let Pending {
             reader,
             cursor,
             callback_url,
+            protocol,
         } = pending;
-        let encoder = Box::new(ResponsesEncoder::new());
+        let encoder = wegent_protocol::encoder(protocol);
         let transport = self.outlets.transport(callback_url.as_deref());
-        Courier::new(reader, cursor, encoder, transport, gates, self.retries)
+        Courier::new(reader, cursor, encoder, transport, terms, self.retries)
     }
 
     fn header(
@@ -180,6 +194,9 @@ impl Services {
             }
             Work::Validation => Job::Refuse(Refusal::Validation),
             Work::UnknownAgent(unknown) => Job::Refuse(Refusal::UnknownAgent(unknown)),
+            Work::Refused(refused) => Job::Refuse(Refusal::Refused {
+                message: refused.to_string(),
+            }),
         }
     }
 }

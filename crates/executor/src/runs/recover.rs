@@ -6,7 +6,9 @@ use agent_core::{ErrorClass, redaction::redact_value};
 use journal::{Cursor, JournalError, Reader, Retention, Seq, Store, StoreError, TurnLog};
 use redact::Secrets;
 use serde::{Deserialize, Serialize};
-use wegent_protocol::{EndKind, Fingerprint, RecordBody, TurnEnd, TurnHeader, TurnRecord};
+use wegent_protocol::{
+    EndKind, Fingerprint, Protocol, RecordBody, TurnEnd, TurnHeader, TurnRecord,
+};
 
 use super::{RunStatus, log_name::TurnLogName};
 use crate::clock::Clock;
@@ -44,6 +46,8 @@ pub(super) struct Pending {
     pub(super) cursor: Cursor,
     /// Where it is delivered.
     pub(super) callback_url: Option<String>,
+    /// In which form.
+    pub(super) protocol: Protocol,
 }
 
 /// Everything an earlier process left in the store, oldest attempt first. Turns that were open are ended:
@@ -116,6 +120,7 @@ fn take_up(
         reader: log.reader(Seq::START),
         cursor,
         callback_url: found.header.callback_url.clone(),
+        protocol: found.header.protocol,
     });
     Ok(Some(Recovered {
         name,

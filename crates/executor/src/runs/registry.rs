@@ -7,18 +7,19 @@ use futures::future::BoxFuture;
 use tokio::{
     sync::{mpsc, oneshot},
     task::{Id, JoinSet},
+    time::Instant,
 };
 use tracing::Instrument;
 use wegent_protocol::Dispatch;
 
 use super::{
     Accepted, CancelError, Cancelled, Gates, HoldGuard, RunStatus, SubmitError, Turns,
-    ledger::{Ledger, Meaning, QUEUE_LIMIT, State},
+    ledger::{Ledger, Meaning, QUEUE_LIMIT, REPEAT_WINDOW_MS, State},
     opening::{Opened, RunHandle, Services},
     recover::{Recovered, recover, sweep},
     run::{Ended, Run},
 };
-use crate::courier::{Courier, Delivery};
+use crate::courier::{Courier, Delivery, Terms};
 
 /// How often old journals are looked for.
 const SWEEP_EVERY_MS: u64 = 60 * 1000;
@@ -58,6 +59,7 @@ enum Phase {
 enum Command {
     Submit(
         Box<Dispatch>,
+        Arrival,
         oneshot::Sender<Result<Accepted, SubmitError>>,
     ),
     Cancel(
@@ -67,6 +69,18 @@ enum Command {
         oneshot::Sender<Result<Cancelled, CancelError>>,
     ),
     Shutdown(oneshot::Sender<()>),
+}
+
+/// How a turn came.
+#[derive(Clone, Copy, Debug)]
+enum Arrival {
+    /// By a request, whose caller may repeat it for a while.
+    Request,
+    /// With the process's start. The same comes with every start of the container, and is run once.
+    Start {
+        /// Its end isn't told before this.
+        end_not_before: Instant,
+    },
 }
 
 enum Done {
@@ -105,6 +119,27 @@ pub fn registry(services: Services) -> Result<(Registry, Runs), journal::StoreEr
 }
 
 impl Registry {
+    /// Takes over the turn that came with the process's start, unless an earlier process did. Its end is not told before
+    /// `end_not_before`.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when it can't be taken over.
+    pub async fn submit_at_start(
+        &self,
+        dispatch: Dispatch,
+        end_not_before: Instant,
+    ) -> Result<Accepted, SubmitError> {
+        self.send(dispatch, Arrival::Start { end_not_before }).await
+    }
+
+    async fn send(&self, dispatch: Dispatch, arrival: Arrival) -> Result<Accepted, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Submit(Box::new(dispatch), arrival, reply);
+        let sent = self.commands.send(command).await;
+        sent.map_err(|_| SubmitError::ShuttingDown)?;
+        answer.await.map_err(|_| SubmitError::ShuttingDown)?
+    }
+
     /// Stops every turn, lets the couriers have what is left of the time, and returns when all is done.
     /// Dropping the [`Runs`] future is what bounds it.
     pub async fn shutdown(&self) {
@@ -117,15 +152,7 @@ impl Registry {
 
 impl Turns for Registry {
     fn submit(&self, dispatch: Dispatch) -> BoxFuture<'_, Result<Accepted, SubmitError>> {
-        Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            let sent = self
-                .commands
-                .send(Command::Submit(Box::new(dispatch), reply))
-                .await;
-            sent.map_err(|_| SubmitError::ShuttingDown)?;
-            answer.await.map_err(|_| SubmitError::ShuttingDown)?
-        })
+        Box::pin(self.send(dispatch, Arrival::Request))
     }
 
     fn cancel(
@@ -170,8 +197,8 @@ impl Runs {
 
     async fn obey(&mut self, command: Command) {
         match command {
-            Command::Submit(dispatch, reply) => {
-                let answer = self.submit(*dispatch).await;
+            Command::Submit(dispatch, arrival, reply) => {
+                let answer = self.submit(*dispatch, arrival).await;
                 let _ = reply.send(answer);
             }
             Command::Cancel(task, subtask, hold, reply) => {
@@ -203,11 +230,19 @@ impl Runs {
         false
     }
 
-    async fn submit(&mut self, dispatch: Dispatch) -> Result<Accepted, SubmitError> {
+    async fn submit(
+        &mut self,
+        dispatch: Dispatch,
+        arrival: Arrival,
+    ) -> Result<Accepted, SubmitError> {
         let (key, fingerprint) = (dispatch.key, dispatch.fingerprint);
+        let (window, end_not_before) = match arrival {
+            Arrival::Request => (REPEAT_WINDOW_MS, None),
+            Arrival::Start { end_not_before } => (u64::MAX, Some(end_not_before)),
+        };
         let meaning = self
             .ledger
-            .meaning(key, fingerprint, self.services.clock.now_ms());
+            .meaning(key, fingerprint, window, self.services.clock.now_ms());
         let (attempt, status) = match meaning {
             Meaning::Repeat(status) => {
                 tracing::info!(%key, %status, "the same request again");
@@ -224,7 +259,7 @@ impl Runs {
         };
         let opened = self
             .services
-            .open(dispatch, attempt, self.gates.of(key.task))
+            .open(dispatch, attempt, self.gates.of(key.task), end_not_before)
             .await?;
         let Opened {
             run,
@@ -396,9 +431,11 @@ impl Runs {
         };
         self.ledger.recovered(name, fingerprint, state);
         if let Some(pending) = pending {
-            let courier = self
-                .services
-                .courier(pending, vec![self.gates.of(name.key.task)]);
+            let terms = Terms {
+                gates: vec![self.gates.of(name.key.task)],
+                ..Terms::default()
+            };
+            let courier = self.services.courier(pending, terms);
             self.deliver(name.key, name.attempt, courier);
         }
     }

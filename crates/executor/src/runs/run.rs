@@ -3,8 +3,8 @@
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 use agent_core::{
-    Agent, AgentError, Cancel, CancelReason, Emitted, ErrorClass, EventSink, Events, Outcome,
-    StopStep, Turn, TurnCx, UnknownAgent,
+    Agent, AgentError, AgentEvent, Cancel, CancelReason, Emitted, ErrorClass, EventSink, Events,
+    Outcome, StopStep, Turn, TurnCx, UnknownAgent,
     prepare::{PrepareCx, PrepareError, Prepared, Preparer},
 };
 use futures::FutureExt;
@@ -16,6 +16,8 @@ use wegent_protocol::EndKind;
 use super::{RunStatus, marks::Marks, recorder::Recorder};
 use crate::logging::Covered;
 
+/// The code of a turn whose first callback was refused.
+const CALLBACK_REJECTED: &str = "callback_rejected";
 /// How many events may wait for the journal before the agent waits.
 const EVENT_BUFFER: usize = 256;
 
@@ -39,6 +41,11 @@ pub(super) enum Refusal {
     UnknownAgent(UnknownAgent),
     /// Validating an image is not available.
     Validation,
+    /// What was asked for is not to be done here, or can't be read.
+    Refused {
+        /// Why, naming the field.
+        message: String,
+    },
 }
 
 /// How far a turn's end is.
@@ -144,6 +151,8 @@ async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Result<Outc
         cancel,
         ..
     } = cx;
+    let cwd = workspace.cwd.display().to_string();
+    events.emit(AgentEvent::Place { cwd }).await?;
     agent
         .run(&turn, &workspace, TurnCx { events, cancel })
         .await
@@ -236,6 +245,12 @@ fn cancelled(reason: CancelReason) -> EndKind {
                     .to_owned(),
             code: None,
         },
+        CancelReason::Rejected => EndKind::Failed {
+            class: ErrorClass::InvalidRequest,
+            message: "The platform refused the turn's first callback, so the turn was ended."
+                .to_owned(),
+            code: Some(CALLBACK_REJECTED.to_owned()),
+        },
     }
 }
 
@@ -259,6 +274,7 @@ impl Refusal {
             Self::UnknownAgent(error) => {
                 (ErrorClass::InvalidRequest, format!("shell_type: {error}"))
             }
+            Self::Refused { message } => (ErrorClass::InvalidRequest, message.clone()),
             Self::Validation => (
                 ErrorClass::Unsupported,
                 "type: image validation is not available in this executor yet".to_owned(),

@@ -27,7 +27,7 @@ pub use state::{Heartbeat, Mistake};
 use tokio::sync::Mutex;
 
 use crate::{
-    Callback, View,
+    Callback, View, cumulative,
     http::{
         Server,
         client::{self, Answer},
@@ -113,6 +113,20 @@ impl Backend {
         self.state.expect(body);
         let url = format!("{}/v1/responses", executor_url.trim_end_matches('/'));
         client::post(&url, body, MANAGER_PATIENCE).await
+    }
+
+    /// Dispatches a turn as Wegent's manager of January 2026 does: posts a flat payload to `/api/tasks/execute`.
+    ///
+    /// # Errors
+    /// If no answer comes within 10 s.
+    pub async fn execute(&self, executor_url: &str, payload: &Value) -> io::Result<Answer> {
+        let url = format!("{}/api/tasks/execute", executor_url.trim_end_matches('/'));
+        client::post(&url, payload, MANAGER_PATIENCE).await
+    }
+
+    /// What that time's backend stores of one subtask.
+    pub fn stored(&self, subtask: i64, rule: cumulative::Rule) -> cumulative::Stored {
+        cumulative::replay(&self.callbacks(subtask), rule)
     }
 
     /// Cancels as the manager does: while the answer is outstanding (10 s at most), no callback is taken.

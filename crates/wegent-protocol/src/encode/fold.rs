@@ -91,16 +91,7 @@ impl Fold {
                 vec![Piece::Created]
             }
             RecordBody::Event(event) => self.event(event, record.at_ms),
-            RecordBody::Gap { dropped } => {
-                let (events, are) = if *dropped == 1 {
-                    ("event", "is")
-                } else {
-                    ("events", "are")
-                };
-                self.notice(&format!(
-                    "{dropped} {events} could not be kept and {are} missing here."
-                ))
-            }
+            RecordBody::Gap { dropped } => self.notice(&super::gap_notice(*dropped)),
             RecordBody::Ended(end) => self.end(end),
         }
     }
@@ -110,6 +101,8 @@ impl Fold {
             AgentEvent::Session(session) => self.session = Some(session.clone()),
             AgentEvent::Model { id } => self.model = Some(id.clone()),
             AgentEvent::Usage(usage) => self.usage = Some(usage.clone()),
+            // Its interface has no place for it.
+            AgentEvent::Place { .. } => {}
             AgentEvent::Text {
                 delta,
                 parent: None,
@@ -465,7 +458,7 @@ fn child_block(child: Child) -> Piece {
     })
 }
 
-fn todos(steps: &[PlanStep]) -> Value {
+pub(super) fn todos(steps: &[PlanStep]) -> Value {
     let todo = |step: &PlanStep| {
         let status = match step.status {
             PlanStatus::Pending => "pending",

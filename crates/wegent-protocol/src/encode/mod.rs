@@ -1,16 +1,19 @@
 //! Events into callbacks: a fold over a turn's records.
 
 mod blocks;
+mod cumulative;
 mod fold;
 mod form;
 mod responses;
 mod text;
 mod wire;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-pub use self::responses::ResponsesEncoder;
-use crate::TurnRecord;
+pub use self::{cumulative::CumulativeEncoder, responses::ResponsesEncoder};
+use crate::{Protocol, TurnRecord};
 
 /// A record with its place in the turn's journal.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +44,51 @@ pub struct Message {
     pub terminal: bool,
     /// Names the message: `task-subtask-attempt-seq-n`, the same whenever the same records are encoded.
     pub key: String,
-    /// The callback's `event_type`.
+    /// The callback's `event_type`, or its status where the protocol has no events.
     pub event_type: &'static str,
+    /// Whether a definite refusal of it says that the platform does not want the turn at all.
+    pub required: bool,
+    /// How long to let the endpoint rest after it.
+    pub rest: Rest,
+}
+
+/// How long an endpoint is to be left alone after a message, but for the messages of the turn's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// Until the next message of any kind.
+    pub increment: Duration,
+    /// Until the next one that repeats what was said before. Zero leaves the time as it was set before.
+    pub snapshot: Duration,
+}
+
+/// How much an encoder may put into its next message. The messages of a turn's beginning and end need none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Allowance {
+    /// Nothing: records are only taken in.
+    Nothing,
+    /// What no later message repeats.
+    Increments,
+    /// Whatever the protocol has.
+    #[default]
+    Everything,
+}
+
+/// An encoder of `protocol`'s messages, before a turn's first record.
+pub fn encoder(protocol: Protocol) -> Box<dyn Encoder> {
+    match protocol {
+        Protocol::Responses => Box::new(ResponsesEncoder::new()),
+        Protocol::Cumulative => Box::new(CumulativeEncoder::new()),
+    }
+}
+
+/// What a person reads where events are missing.
+fn gap_notice(dropped: u64) -> String {
+    let (events, are) = if dropped == 1 {
+        ("event", "is")
+    } else {
+        ("events", "are")
+    };
+    format!("{dropped} {events} could not be kept and {are} missing here.")
 }
 
 /// Makes one protocol's messages of a turn's records.
@@ -63,6 +109,15 @@ pub struct Message {
 pub trait Encoder: Send {
     /// Encodes the longest mergeable beginning of `pending` into at most one message.
     fn next(&mut self, pending: &[Recorded<'_>]) -> Step;
+
+    /// Says how much the next messages may hold; everything at first. An encoder whose messages don't repeat
+    /// each other has no use for it.
+    fn allow(&mut self, _allowance: Allowance) {}
+
+    /// The allowance that what was taken in, but is in no message yet, waits for. `None` if nothing waits.
+    fn holds_back(&self) -> Option<Allowance> {
+        None
+    }
 
     /// The smallest valid message for the turn's end, for an endpoint that refused the full one.
     /// `None` as long as the end has not been encoded.

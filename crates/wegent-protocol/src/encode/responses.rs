@@ -222,6 +222,8 @@ impl Names {
             terminal: data.is_terminal(),
             key,
             event_type: data.event_type(),
+            required: false,
+            rest: super::Rest::default(),
         }
     }
 

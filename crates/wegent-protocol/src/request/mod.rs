@@ -1,6 +1,7 @@
 //! Requests, decoded once and completely: what comes out needs no second look at the JSON.
 
 mod answer;
+mod flat;
 mod lenient;
 mod mcp;
 mod prompt;
@@ -15,8 +16,11 @@ use agent_core::{Turn, TurnKey, UnknownAgent};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-pub use self::responses::decode;
-use crate::Fingerprint;
+pub use self::{
+    flat::{FlatRules, decode_flat, decode_task_info},
+    responses::decode,
+};
+use crate::{Fingerprint, Protocol};
 
 /// A request that was understood.
 pub struct Dispatch {
@@ -26,6 +30,8 @@ pub struct Dispatch {
     pub work: Work,
     /// What the callbacks echo.
     pub envelope: Envelope,
+    /// In which form the callbacks go out.
+    pub protocol: Protocol,
     /// Whether the request says so; Wegent's backend expects `queued` for an answer then.
     pub background: bool,
     /// Tells a repeat of the request from a new one.
@@ -45,6 +51,19 @@ pub enum Work {
     /// To run a shell that nobody here runs. The request is accepted all the same; the answer is an `error`
     /// event, as Wegent expects it.
     UnknownAgent(UnknownAgent),
+    /// To do what is not done here. The request is accepted, and the answer is an error too.
+    Refused(Refused),
+}
+
+/// Why a request is answered with an error callback instead of being run.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The deployment has switched Codex off.
+    #[error("shell_type: the Codex shell is disabled by configuration (CODEX_SHELL_ENABLED)")]
+    CodexDisabled,
+    /// What came can't be read, but for whom it is.
+    #[error("TASK_INFO can't be read: {0}")]
+    Malformed(DecodeError),
 }
 
 impl Dispatch {
@@ -52,7 +71,7 @@ impl Dispatch {
     pub fn turn(&self) -> Option<&Turn> {
         match &self.work {
             Work::Turn(turn) => Some(turn),
-            Work::Validation | Work::UnknownAgent(_) => None,
+            Work::Validation | Work::UnknownAgent(_) | Work::Refused(_) => None,
         }
     }
 
@@ -70,6 +89,7 @@ impl fmt::Debug for Work {
             Self::Turn(turn) => write!(f, "Turn({}, {})", turn.key, turn.agent),
             Self::Validation => f.write_str("Validation"),
             Self::UnknownAgent(unknown) => f.debug_tuple("UnknownAgent").field(unknown).finish(),
+            Self::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
         }
     }
 }
@@ -80,6 +100,7 @@ impl fmt::Debug for Dispatch {
             .field("key", &self.key)
             .field("work", &self.work)
             .field("envelope", &self.envelope)
+            .field("protocol", &self.protocol)
             .field("background", &self.background)
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
@@ -113,6 +134,31 @@ pub struct Envelope {
     /// The shell as the request spells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shell_type: Option<String>,
+    /// What cumulative callbacks show of the task; only flat payloads say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Box<TaskFacts>>,
+}
+
+/// What of a flat payload its cumulative callbacks show beside the answer. Empty is as good as not said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskFacts {
+    /// The task's title; echoed.
+    pub title: String,
+    /// The title of this turn; echoed.
+    pub subtask_title: String,
+    /// The payload's `type`; echoed, and it decides the callback's way through the manager.
+    pub kind: String,
+    /// What the person said, for the panel beside the conversation.
+    pub prompt: String,
+    /// The repository's name at its host.
+    pub repository: String,
+    /// The branch that was asked for.
+    pub branch: String,
+    /// The repository's host.
+    pub git_domain: String,
+    /// The conversation that the payload names; echoed until the agent's own id of it is known.
+    pub session_id: String,
 }
 
 /// Why a request could not be understood. The text is fit for the caller; it holds no credential.

@@ -18,7 +18,7 @@ use super::{
     secrets, settings,
     wire::{self, Body, Metadata},
 };
-use crate::Fingerprint;
+use crate::{Fingerprint, Protocol};
 
 /// Decodes the body of a `POST /v1/responses`.
 ///
@@ -32,7 +32,7 @@ pub fn decode(body: &[u8]) -> Result<Dispatch, DecodeError> {
             found: kind_of(&raw),
         });
     }
-    let mut body = typed(&raw)?;
+    let mut body: Body = typed(&raw)?;
     let mut metadata = body
         .metadata
         .take()
@@ -65,6 +65,7 @@ pub fn decode(body: &[u8]) -> Result<Dispatch, DecodeError> {
         key,
         work,
         envelope,
+        protocol: Protocol::Responses,
         background,
         fingerprint,
         callback_url,
@@ -72,9 +73,9 @@ pub fn decode(body: &[u8]) -> Result<Dispatch, DecodeError> {
     })
 }
 
-fn typed(raw: &Value) -> Result<Body, DecodeError> {
+pub(super) fn typed<'de, T: Deserialize<'de>>(raw: &'de Value) -> Result<T, DecodeError> {
     let mut track = serde_path_to_error::Track::new();
-    Body::deserialize(serde_path_to_error::Deserializer::new(raw, &mut track))
+    T::deserialize(serde_path_to_error::Deserializer::new(raw, &mut track))
         .map_err(|error| DecodeError::field(track.path().to_string(), problem(&error.to_string())))
 }
 
@@ -103,7 +104,7 @@ fn problem(message: &str) -> String {
     format!("expected {expected}, got {got}")
 }
 
-fn kind_of(value: &Value) -> &'static str {
+pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -114,7 +115,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-enum Requested {
+pub(super) enum Requested {
     Agent(AgentKind),
     Validation,
     Unknown(UnknownAgent),
@@ -122,7 +123,7 @@ enum Requested {
 
 /// The task's type goes first: a validation's bot has no shell. Then the first bot's shell decides, whatever
 /// interface its model has.
-fn requested(metadata: &Metadata) -> Result<Requested, DecodeError> {
+pub(super) fn requested(metadata: &Metadata) -> Result<Requested, DecodeError> {
     if metadata
         .kind
         .as_deref()
@@ -147,7 +148,7 @@ fn requested(metadata: &Metadata) -> Result<Requested, DecodeError> {
         .map_or_else(Requested::Unknown, Requested::Agent))
 }
 
-fn envelope(body: &Body, metadata: &mut Metadata) -> Envelope {
+pub(super) fn envelope(body: &Body, metadata: &mut Metadata) -> Envelope {
     let model_id = body
         .model_config
         .as_ref()
@@ -167,10 +168,11 @@ fn envelope(body: &Body, metadata: &mut Metadata) -> Envelope {
         bot_name: present(metadata.bot_name.take())
             .or_else(|| present(bot.and_then(|bot| bot.name.clone()))),
         shell_type: bot.and_then(|bot| bot.shell_type.clone()),
+        task: None,
     }
 }
 
-fn turn(
+pub(super) fn turn(
     key: TurnKey,
     agent: AgentKind,
     body: Body,
@@ -216,6 +218,7 @@ fn turn(
         skills,
         attachments: attachments(metadata.attachments.take())?,
         new_session: metadata.new_session.unwrap_or(false),
+        resume_session: None,
         inherited_sessions: inherited(metadata.inherited_sessions.take()),
         identity: Identity {
             user_name: present(metadata.user_name)

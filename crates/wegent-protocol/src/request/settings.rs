@@ -30,9 +30,13 @@ pub(super) fn own_model(request: &Value, bot: usize) -> Option<String> {
     (!id.trim().is_empty()).then(|| id.to_owned())
 }
 
-/// The bots as they came; a single one may stand there without an array.
-fn bots(request: &Value) -> &[Value] {
-    match &request["metadata"]["bot"] {
+/// The bots as they came; a single one may stand there without an array. A flat payload has them at its top.
+pub(super) fn bots(request: &Value) -> &[Value] {
+    let bots = match &request["metadata"]["bot"] {
+        Value::Null => &request["bot"],
+        nested => nested,
+    };
+    match bots {
         Value::Array(bots) => bots,
         Value::Null => &[],
         one => std::slice::from_ref(one),

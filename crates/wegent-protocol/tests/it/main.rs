@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers are test code, too")]
 
 mod callbacks;
+mod cumulative;
+mod flat;
 mod properties;
 mod requests;
 mod shown;

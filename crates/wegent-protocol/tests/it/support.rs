@@ -47,6 +47,7 @@ pub(crate) fn header() -> TurnHeader {
             shell_type: Some("claudecode".into()),
             ..Envelope::default()
         },
+        protocol: wegent_protocol::Protocol::Responses,
         callback_url: None,
         fingerprint: "0".repeat(64).parse().unwrap(),
         response_id: "resp_000000000000018f3c2a9d10".into(),
