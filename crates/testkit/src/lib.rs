@@ -28,6 +28,7 @@ pub mod clock;
 pub mod cumulative;
 pub mod fake_claude;
 pub mod fake_codex;
+mod form_server;
 pub mod http;
 pub mod model;
 pub mod oracle;
@@ -38,6 +39,7 @@ pub mod transcript;
 
 pub use backend::Backend;
 pub use callback::{Answered, Callback};
+pub use form_server::{FormCall, FormServer};
 pub use model::ModelServer;
 pub use oracle::View;
 pub use roles::init;

@@ -43,6 +43,7 @@ scripts! {
     "patch" Patch "Adds the file hello_model.txt (apply_patch, or Write), then a final text."
     "edit" Edit "Edits a file by apply_patch, or Read and Edit (`#cmd:PATH|OLD LINE|NEW LINE`; no old line adds the file)."
     "mcp" Mcp "Calls the first MCP tool offered (`#cmd:{json}` are its arguments), then a final text."
+    "form" Form "Calls the form tool (`#cmd:{json}` are its arguments), again after each correction, then a text that quotes the answer."
     "plan" Plan "A list of steps (update_plan, TodoWrite or TaskCreate), then a final text."
     "exit_plan" ExitPlan "An ExitPlanMode call with a plan, then a text that quotes the answer."
     "ask" Ask "A request_user_input or AskUserQuestion call (`#cmd:multi` allows several answers), then a text that quotes the answer."

@@ -41,6 +41,7 @@ pub(super) async fn play(script: Script, reply: &mut Reply) -> Played {
         Script::Patch => files::patch(reply).await,
         Script::Edit => files::edit(reply).await,
         Script::Mcp => tools::mcp(reply).await,
+        Script::Form => tools::form(reply).await,
         Script::Plan => tools::plan(reply).await,
         Script::ExitPlan => tools::exit_plan(reply).await,
         Script::Ask => tools::ask(reply).await,

@@ -155,6 +155,23 @@ pub(super) async fn mcp(reply: &mut Reply) -> Played {
     reply.completed().await
 }
 
+pub(super) async fn form(reply: &mut Reply) -> Played {
+    reply.created().await?;
+    match output(reply) {
+        Some(output) if !output.contains("Call it again") => {
+            quote(reply, "The form said: ", &output, None).await?;
+        }
+        _ => {
+            let name = "mcp__forms__interactive_form_question";
+            let given = reply.command.as_deref();
+            let given = given.and_then(|given| serde_json::from_str(given).ok());
+            let arguments: Value = given.unwrap_or_else(|| json!({}));
+            use_tool(reply, name, &arguments).await?;
+        }
+    }
+    reply.completed().await
+}
+
 pub(super) async fn plan(reply: &mut Reply) -> Played {
     reply.created().await?;
     if output(reply).is_some() {
