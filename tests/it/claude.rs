@@ -1,6 +1,7 @@
 //! Claude Code: what holds of a Codex turn holds of its turns.
 
 mod ends;
+mod forms;
 mod secrets;
 mod sessions;
 mod talk;

@@ -17,7 +17,7 @@ use agent_core::{
 use secrecy::ExposeSecret;
 use supervisor::ChildEnv;
 
-use crate::{Access, ClaudeConfig, control::ASK_USER};
+use crate::{Access, ClaudeConfig};
 
 /// What the CLI sets for its children. Inherited, it would take itself for one, and its sweep mark for everybody's.
 const MARKS_OF_A_CHILD: &[&str] = &[
@@ -72,6 +72,12 @@ pub(crate) fn permission_mode(turn: &Turn, access: Access) -> &'static str {
     }
 }
 
+/// Whether the request chose a mode in which the person is asked for permissions.
+pub(crate) fn may_ask(turn: &Turn) -> bool {
+    let mode = turn.options.permission_mode.as_deref();
+    matches!(mode, Some("acceptEdits" | "plan" | "auto"))
+}
+
 /// The arguments that don't change while the CLI runs.
 pub(crate) fn arguments(turn: &Turn, access: Access) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
@@ -90,9 +96,10 @@ pub(crate) fn arguments(turn: &Turn, access: Access) -> Vec<OsString> {
     if access == Access::Full {
         arguments.push("--allow-dangerously-skip-permissions".into());
     }
-    let mut disallowed = turn.options.disallowed_tools.clone();
-    disallowed.push(ASK_USER.to_owned());
-    arguments.push(format!("--disallowedTools={}", disallowed.join(",")).into());
+    if !turn.options.disallowed_tools.is_empty() {
+        let disallowed = turn.options.disallowed_tools.join(",");
+        arguments.push(format!("--disallowedTools={disallowed}").into());
+    }
     if !turn.options.allowed_tools.is_empty() {
         arguments.push(format!("--allowedTools={}", turn.options.allowed_tools.join(",")).into());
     }

@@ -15,6 +15,8 @@
 //! * The conversation's id is stored as soon as it can be resumed; a conversation that is unknown here is replaced by a
 //!   fresh one, and the person is told. Two executors never use one at the same time.
 //! * A stream that breaks shows its text once (`agent_core::void_text`).
+//! * What only the person can answer ends the turn as waiting (`control`, `form`); nobody is waited for. Without a mode
+//!   that asks, what Claude asks for is allowed with full access, and denied without.
 //! * A failure's class comes from its type, not from the words of its message.
 //!
 //! # Example
@@ -28,14 +30,17 @@
 //! ```
 #![warn(missing_docs)]
 
+mod answer;
 mod binary;
 mod cli;
 mod control;
 mod endpoint;
 mod failure;
 mod folder;
+mod form;
 pub mod key_proxy;
 mod map;
+mod mcp;
 mod plan;
 mod pool;
 mod process;

@@ -8,9 +8,12 @@ use agent_core::{
 };
 use serde_json::Value;
 
-use crate::protocol::{
-    ApiRetry, Assistant, Block, Delta, Init, Message, ResultBlock, StreamEvent, TaskNotification,
-    TaskStarted, ToolUseResult, UserLine, text_of,
+use crate::{
+    control::ASK_USER,
+    protocol::{
+        ApiRetry, Assistant, Block, Delta, Init, Message, ResultBlock, StreamEvent,
+        TaskNotification, TaskStarted, ToolUseResult, UserLine, text_of,
+    },
 };
 
 /// From this attempt on the person is told that the model's API fails: the ones before are over in a second.
@@ -54,6 +57,11 @@ impl Mapper {
     /// Whether a tool runs, which may be silent for as long as it likes.
     pub(crate) fn tool_runs(&self) -> bool {
         !self.calls.is_empty()
+    }
+
+    /// A call is over without a word of the CLI's.
+    pub(crate) fn forget(&mut self, call: &ToolCallId) {
+        self.calls.remove(call);
     }
 
     /// A line was dropped for its length.
@@ -239,7 +247,8 @@ impl Mapper {
             tracing::warn!(name, "tool call without an id");
             return Vec::new();
         };
-        if self.calls.contains_key(&call) {
+        // What it asks becomes a form.
+        if self.calls.contains_key(&call) || name == ASK_USER {
             return Vec::new();
         }
         let mut events = Vec::new();

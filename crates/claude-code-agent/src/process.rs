@@ -16,7 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    Access, control,
+    Access,
+    control::Host,
     protocol::{Control, ControlResponse, Message},
 };
 
@@ -40,7 +41,8 @@ pub(crate) struct Cli {
     outgoing: Option<mpsc::Sender<Vec<u8>>>,
     lines: LineReader<ChildStdout>,
     process: Process,
-    access: Access,
+    /// Answers its questions.
+    pub(crate) host: Host,
     requests: u64,
     meanwhile: VecDeque<Incoming>,
     /// Writes to its stdin.
@@ -107,7 +109,7 @@ impl Cli {
             outgoing: Some(outgoing),
             lines,
             process,
-            access,
+            host: Host::new(access),
             requests: 0,
             meanwhile: VecDeque::new(),
             _writer: writer,
@@ -175,7 +177,7 @@ impl Cli {
             };
             match Message::parse(&line) {
                 Ok(Message::ControlRequest(request)) => {
-                    let reply = control::answer(request, self.access);
+                    let reply = self.host.answer(request);
                     // The queue has room, or the CLI reads no more; to wait for it here would lose the reply if we
                     // are cancelled.
                     self.reply(&reply);
@@ -184,7 +186,10 @@ impl Cli {
                 Ok(Message::ControlCancel { request_id }) => {
                     tracing::debug!(request_id, "claude took a question back");
                 }
-                Ok(message) => return Ok(Incoming::Message(message)),
+                Ok(message) => {
+                    self.host.see(&message);
+                    return Ok(Incoming::Message(message));
+                }
                 Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
                 Err(error) => {
                     tracing::warn!(%error, bytes = line.len(), "a line of claude's is skipped");

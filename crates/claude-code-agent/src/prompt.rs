@@ -3,8 +3,13 @@
 use agent_core::{PromptPart, Turn};
 use serde_json::{Value, json};
 
+use crate::answer;
+
 /// The prompt as the Messages API takes it.
 pub(crate) fn content(turn: &Turn) -> Value {
+    if let Some(answer) = &turn.answer {
+        return answer::content(answer);
+    }
     let parts = turn.prompt.0.as_slice();
     if let [PromptPart::Text(text)] = parts {
         return json!(text);

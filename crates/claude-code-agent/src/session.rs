@@ -13,8 +13,11 @@ use supervisor::{SessionMark, Spec};
 use tokio::sync::OnceCell;
 
 use crate::{
-    ClaudeConfig, binary,
+    ClaudeConfig,
+    answer::Standing,
+    binary,
     cli::{self, Begin},
+    control::Host,
     endpoint::model_variables,
     folder::Folder,
     key_proxy::{KeyProxy, KeyProxyError, Lease, TurnPass},
@@ -46,6 +49,8 @@ pub(crate) struct Session {
     fingerprint: u64,
     /// Whether a prompt was ever given in it.
     pub(crate) used: bool,
+    /// Whether the process may still say that it can't take up what an earlier one put off.
+    pub(crate) resumed: bool,
     lease: Option<Lease>,
     told: Told,
 }
@@ -246,7 +251,9 @@ impl Opener {
             max_line: MAX_LINE,
             stderr_tail: STDERR_TAIL,
         };
-        let cli = Cli::spawn(spec, self.config.access).await?;
+        let mut cli = Cli::spawn(spec, self.config.access).await?;
+        // A resumed one may ask before it is told anything.
+        cli.host.begin(Standing::of(turn));
         let told = Told {
             model,
             mode: plan.mode,
@@ -261,6 +268,7 @@ impl Opener {
             _folder: folder,
             fingerprint,
             used: resumed,
+            resumed,
             lease,
             told,
         };
@@ -288,6 +296,7 @@ impl Opener {
             append_system_prompt: turn.instructions.clone(),
             system_prompt_snapshot: false,
             agents: plan.agents.clone(),
+            hooks: Host::hooks(),
         };
         session
             .cli
@@ -326,6 +335,7 @@ impl Opener {
         plan: Plan,
         notices: &mut Vec<(NoticeKind, String)>,
     ) -> Result<(), AskError> {
+        session.cli.host.begin(Standing::of(turn));
         if let (Some(lease), Some(target)) = (&session.lease, plan.target) {
             lease.retarget(target);
         }

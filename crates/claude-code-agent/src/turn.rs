@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use agent_core::{
     AgentError, AgentEvent, AgentKind, CancelReason, Completed, FileChanges, Outcome, Phase,
-    Resume, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn, TurnCx, Usage,
-    Workspace,
+    Question, Resume, SessionId, SessionRef, SessionStore, StopReason, StopStep, ToolCallId, Turn,
+    TurnCx, Usage, Workspace,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use crate::{
     ClaudeConfig,
     failure::{self, Reported},
+    form::{CORRECTION, Shown},
     map::{Mapper, notice},
     process::{Incoming, Lost},
     prompt::content,
-    protocol::{ApiRetry, AssistantError, Message, Prompt, TurnResult},
+    protocol::{ApiRetry, AssistantError, DeferredTool, Message, Prompt, TurnResult, tool_result},
     session::{Opened, Opener, Session},
     stopping::{FOLLOW_UP_LIMIT, INTERRUPT_LIMIT, STALL_LIMIT},
     usage,
@@ -24,6 +25,8 @@ use crate::{
 
 /// How often a turn is begun again that ended by a fault of the CLI's own.
 const RERUNS: u32 = 3;
+/// How often the model may correct a form.
+const CORRECTIONS: u32 = 2;
 /// What is said to begin it again.
 const RERUN_PROMPT: &str = "Retry to proceed";
 
@@ -57,6 +60,12 @@ enum End {
     Cancel(CancelReason),
     /// It is to be stopped, for this reason.
     Stop(AgentError, Duration),
+    /// The CLI has stopped: the person was asked something.
+    Asked(Question),
+    /// The CLI has stopped, and the turn was told to.
+    Left(CancelReason),
+    /// The CLI has stopped, and the turn can't go on.
+    Failed(AgentError),
 }
 
 /// What a turn is made of while it is listened to.
@@ -123,6 +132,22 @@ impl Drive<'_> {
                 let outcome = cancelled(reason, step, survivors, heard.usage.take());
                 leave(session, step == StopStep::Protocol, Ok(outcome)).await
             }
+            Ok(End::Asked(question)) => {
+                let clean = self.clean_up(&mut session).await;
+                heard.bear(session.ledger.owed());
+                let outcome = self.waiting(&session, heard, question).await;
+                leave(session, clean, outcome).await
+            }
+            Ok(End::Left(reason)) => {
+                let clean = self.clean_up(&mut session).await;
+                heard.bear(session.ledger.owed());
+                let outcome = cancelled(reason, StopStep::Protocol, 0, heard.usage.take());
+                leave(session, clean, Ok(outcome)).await
+            }
+            Ok(End::Failed(error)) => {
+                let clean = self.clean_up(&mut session).await;
+                leave(session, clean, Err(error)).await
+            }
             Ok(End::Stop(error, limit)) => {
                 let (step, _) = self.stop(&mut session, &mut heard, limit).await;
                 leave(session, step == StopStep::Protocol, Err(error)).await
@@ -149,30 +174,64 @@ impl Drive<'_> {
         Ok((session, warm))
     }
 
-    /// Says the prompt and listens; says it again where the CLI itself has stumbled.
+    /// Says the prompt and listens; says more where the CLI itself has stumbled, or the model asked for a wrong form.
     async fn converse(&self, session: &mut Session, heard: &mut Heard) -> Result<End, AgentError> {
         let mut prompt = Prompt::new(content(self.turn));
-        for rerun in 0..=RERUNS {
+        let (mut reruns, mut corrections) = (0, 0);
+        loop {
             session.used = true;
             if session.cli.send(&prompt).await.is_err() {
                 return Err(session.cli.exit_error().await);
             }
-            let end = self.listen(session, heard).await?;
-            match end {
-                End::Turn(result)
-                    if rerun < RERUNS && failure::is_transient_bug(&result, &heard.reported) =>
-                {
-                    tracing::warn!(
-                        rerun,
-                        "claude stumbled over an answer, the turn is begun again"
-                    );
-                    heard.reported = Reported::default();
-                    prompt = Prompt::new(json!(RERUN_PROMPT));
-                }
+            let result = match self.listen(session, heard).await? {
+                End::Turn(result) => result,
                 end => return Ok(end),
+            };
+            if let Some(question) = session.cli.host.take_asked() {
+                return Ok(End::Asked(question));
+            }
+            if reruns < RERUNS && failure::is_transient_bug(&result, &heard.reported) {
+                tracing::warn!(
+                    reruns,
+                    "claude stumbled over an answer, the turn is begun again"
+                );
+                reruns += 1;
+                heard.reported = Reported::default();
+                prompt = Prompt::new(json!(RERUN_PROMPT));
+                continue;
+            }
+            let Some(form) = result.deferred() else {
+                return Ok(End::Turn(result));
+            };
+            let shown = tokio::select! {
+                shown = self.show(form) => shown,
+                reason = self.cx.cancel.cancelled() => return Ok(End::Left(reason)),
+            };
+            match shown {
+                Ok(Shown::Yes(question)) => return Ok(End::Asked(question)),
+                Ok(Shown::Wrong(_)) if corrections == CORRECTIONS => {
+                    return Ok(End::Failed(self.give_up(form).await));
+                }
+                Ok(Shown::Wrong(said)) => {
+                    corrections += 1;
+                    prompt = self.correct(form, &said, heard).await?;
+                }
+                Err(error) => return Ok(End::Failed(error)),
             }
         }
-        unreachable!("the last round returns whatever comes")
+    }
+
+    /// What makes the model ask again.
+    async fn correct(
+        &self,
+        form: &DeferredTool,
+        said: &str,
+        heard: &mut Heard,
+    ) -> Result<Prompt, AgentError> {
+        let call = ToolCallId::new(form.id.clone()).expect("a form that was shown has an id");
+        heard.mapper.forget(&call);
+        self.unshown(call.clone(), said).await?;
+        Ok(Prompt::new(tool_result(&call, CORRECTION.to_owned(), true)))
     }
 
     /// Passes on what happens until the turn ends or is told to.
@@ -239,6 +298,10 @@ impl Drive<'_> {
                 self.cx.events.emit(event).await?;
             }
             let Some(result) = ended else { continue };
+            if result.is_deferral_lost() && std::mem::take(&mut session.resumed) {
+                // Said before the process had its servers, of what was asked before it was resumed.
+                continue;
+            }
             heard.bear(Some(session.ledger.turn(&result)));
             if result.is_unasked() && standing.is_none() {
                 tracing::info!("a turn that nobody asked for came before ours");
@@ -271,6 +334,25 @@ impl Drive<'_> {
             .map_err(state_error)?;
         self.cx.events.emit(AgentEvent::Session(session)).await?;
         Ok(())
+    }
+
+    async fn waiting(
+        &self,
+        session: &Session,
+        heard: Heard,
+        question: Question,
+    ) -> Result<Outcome, AgentError> {
+        let call = question.call.clone();
+        self.cx.events.emit(AgentEvent::Question(question)).await?;
+        Ok(Outcome::WaitingForUser {
+            call,
+            usage: heard.usage,
+            session: Some(SessionRef {
+                agent: AgentKind::ClaudeCode,
+                id: session.id.clone(),
+            }),
+            changes: FileChanges::default(),
+        })
     }
 
     async fn completed(

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use agent_core::ToolCallId;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A prompt, as the line that begins a turn.
 #[derive(Debug, Serialize)]
@@ -30,6 +31,16 @@ impl Prompt {
     }
 }
 
+/// The content that gives a call its result.
+pub(crate) fn tool_result(call: &ToolCallId, text: String, is_error: bool) -> Value {
+    json!([{
+        "type": "tool_result",
+        "tool_use_id": call,
+        "content": [{ "type": "text", "text": text }],
+        "is_error": is_error,
+    }])
+}
+
 /// A request to the CLI, as a line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "control_request")]
@@ -53,6 +64,8 @@ pub(crate) enum Control {
         /// Sub-agents by name.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         agents: BTreeMap<String, AgentDefinition>,
+        /// When the CLI is to ask us before a call.
+        hooks: Hooks,
     },
     /// Stop the turn.
     Interrupt {
@@ -80,6 +93,33 @@ pub(crate) enum Control {
         /// The settings.
         settings: FlagSettings,
     },
+}
+
+/// Our hooks.
+#[derive(Debug, Serialize)]
+pub(crate) struct Hooks {
+    #[serde(rename = "PreToolUse")]
+    before_tools: [Hook; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Hook {
+    matcher: String,
+    hook_callback_ids: [&'static str; 1],
+}
+
+impl Hooks {
+    /// One, before calls of tools whose name matches.
+    pub(crate) fn before(matcher: String) -> Self {
+        let hook_callback_ids = ["form"];
+        Self {
+            before_tools: [Hook {
+                matcher,
+                hook_callback_ids,
+            }],
+        }
+    }
 }
 
 impl Control {
@@ -160,7 +200,32 @@ enum ReplyBody {
 #[serde(untagged)]
 enum ReplyValue {
     Permission(PermissionAnswer),
-    Nothing {},
+    #[serde(rename_all = "camelCase")]
+    Hook {
+        hook_specific_output: HookOutput,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HookOutput {
+    hook_event_name: &'static str,
+    #[serde(flatten)]
+    answer: HookAnswer,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Serialize)]
+#[serde(tag = "permissionDecision", rename_all = "snake_case")]
+pub(crate) enum HookAnswer {
+    /// It is put off, and the turn ends with it.
+    Defer,
+    /// It isn't made.
+    Deny {
+        /// What the model reads as its result.
+        #[serde(rename = "permissionDecisionReason")]
+        reason: String,
+    },
 }
 
 impl Reply {
@@ -175,9 +240,15 @@ impl Reply {
         }
     }
 
-    /// Go on.
-    pub(crate) fn nothing(request_id: String) -> Self {
-        let response = ReplyValue::Nothing {};
+    /// What becomes of a call.
+    pub(crate) fn hook(request_id: String, answer: HookAnswer) -> Self {
+        let hook_specific_output = HookOutput {
+            hook_event_name: "PreToolUse",
+            answer,
+        };
+        let response = ReplyValue::Hook {
+            hook_specific_output,
+        };
         Self {
             response: ReplyBody::Success {
                 request_id,
@@ -209,13 +280,14 @@ pub(crate) enum PermissionAnswer {
     Deny {
         /// What the model is told.
         message: String,
+        /// Whether the turn ends with it.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        interrupt: bool,
     },
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -239,11 +311,12 @@ mod tests {
             json!({"subtype":"apply_flag_settings","settings":{"env":{"A":"b"}}})
         );
         assert_eq!(
-            line(&Reply::nothing("9".into())),
-            json!({"type":"control_response","response":{"subtype":"success","request_id":"9","response":{}}})
+            line(&Reply::hook("9".into(), HookAnswer::Defer))["response"]["response"],
+            json!({"hookSpecificOutput":{"hookEventName":"PreToolUse","permissionDecision":"defer"}})
         );
         let deny = PermissionAnswer::Deny {
             message: "no".into(),
+            interrupt: false,
         };
         assert_eq!(
             line(&Reply::permission("9".into(), deny))["response"]["response"],

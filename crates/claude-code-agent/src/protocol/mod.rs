@@ -7,10 +7,12 @@ mod input;
 mod output;
 mod result;
 
-pub(crate) use input::{AgentDefinition, Control, PermissionAnswer, Prompt, Reply};
+pub(crate) use input::{
+    AgentDefinition, Control, HookAnswer, Hooks, PermissionAnswer, Prompt, Reply, tool_result,
+};
 pub(crate) use output::{
     ApiRetry, Assistant, AssistantError, Block, ControlRequest, ControlResponse, Delta, Init,
     Message, RequestFromCli, ResultBlock, StreamEvent, TaskNotification, TaskStarted,
     ToolUseResult, UserLine, text_of,
 };
-pub(crate) use result::{ModelUsage, TerminalReason, TurnResult};
+pub(crate) use result::{DeferredTool, ModelUsage, TerminalReason, TurnResult};

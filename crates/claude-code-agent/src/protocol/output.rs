@@ -455,9 +455,16 @@ pub(crate) enum RequestFromCli {
         /// Its arguments; opaque, and to be given back when it may.
         #[serde(default)]
         input: Value,
+        /// The call.
+        #[serde(default)]
+        tool_use_id: String,
     },
-    /// A hook of ours is to run.
-    HookCallback,
+    /// A hook of ours is to run: before a call of the form tool.
+    HookCallback {
+        /// The call.
+        #[serde(default)]
+        tool_use_id: String,
+    },
     /// Anything else.
     #[serde(other)]
     Unknown,

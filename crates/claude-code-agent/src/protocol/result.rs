@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The end of a turn.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,6 +38,20 @@ pub(crate) struct TurnResult {
     pub(crate) queued_turn_count: u32,
     /// Who began the turn, if it was not a prompt.
     pub(crate) origin: Option<Origin>,
+    /// The call that a hook of ours put off, and with which the turn ended.
+    pub(crate) deferred_tool_use: Option<DeferredTool>,
+}
+
+/// A call that was put off.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct DeferredTool {
+    /// Its id.
+    pub(crate) id: String,
+    /// The tool.
+    pub(crate) name: String,
+    /// Its arguments; opaque.
+    pub(crate) input: Value,
 }
 
 impl TurnResult {
@@ -45,6 +60,17 @@ impl TurnResult {
         self.origin
             .as_ref()
             .is_some_and(|origin| origin.kind == "task-notification")
+    }
+
+    /// Whether a call that an earlier process put off could not be taken up, as its server is not there (yet).
+    pub(crate) fn is_deferral_lost(&self) -> bool {
+        self.stop_reason.as_deref() == Some("tool_deferred_unavailable")
+    }
+
+    /// The call with which the turn ended because it was put off.
+    pub(crate) fn deferred(&self) -> Option<&DeferredTool> {
+        let deferred = self.stop_reason.as_deref() == Some("tool_deferred");
+        self.deferred_tool_use.as_ref().filter(|_| deferred)
     }
 
     /// Whether it was interrupted.
