@@ -5,6 +5,7 @@
 //! that it is a secret, or if its value contains one.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     ffi::{OsStr, OsString},
 };
@@ -101,12 +102,13 @@ pub fn without_secrets<'a>(
         .collect()
 }
 
-/// The values of the variables whose names say that they are secrets, for redaction.
-pub fn secret_values(image: &Environment) -> impl Iterator<Item = SecretString> {
+/// The variables whose names say that their values are secrets, for redaction.
+pub fn secret_variables(image: &Environment) -> impl Iterator<Item = (Cow<'_, str>, SecretString)> {
     image
         .iter()
-        .filter(|(name, _)| is_secret_name(&name.to_string_lossy()))
-        .filter_map(|(_, value)| value.to_str().map(SecretString::from))
+        .map(|(name, value)| (name.to_string_lossy(), value))
+        .filter(|(name, _)| is_secret_name(name))
+        .filter_map(|(name, value)| Some((name, SecretString::from(value.to_str()?))))
 }
 
 fn contains_any<'a>(value: &OsStr, mut known: impl Iterator<Item = &'a SecretString>) -> bool {

@@ -1,7 +1,7 @@
 //! The log: `tracing` events as lines on standard error, without secrets.
 //!
 //! Errors quote what others said: a provider that refuses a key may repeat it. So every line passes the redactor, with the
-//! secrets of the turns that are under way and of the executor's own environment.
+//! secrets of the turns that are under way and of the executor's own environment; and values with telling names are masked.
 
 use std::{
     borrow::Cow,
@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use redact::Secrets;
+use redact::{Secrets, mask_assignments};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::TryInitError};
 
 use crate::config::LogConfig;
@@ -48,7 +48,7 @@ impl LogSecrets {
             .fold(Cow::Borrowed(line), |line, (_, secrets)| {
                 Cow::Owned(secrets.redact_str(&line).into_owned())
             });
-        clean.into_owned()
+        mask_assignments(&clean).into_owned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(u64, Secrets)>> {
@@ -141,5 +141,11 @@ mod tests {
         );
         drop(second);
         assert_eq!(written(&all, line), line);
+    }
+
+    #[test]
+    fn a_value_with_a_telling_name_is_masked() {
+        let line = written(&LogSecrets::default(), "refused password=abc\n");
+        assert_eq!(line, "refused password=[redacted]\n");
     }
 }

@@ -10,7 +10,7 @@ use executor::{
     logging::{self, LogSecrets},
     run_command, service,
 };
-use redact::Secrets;
+use redact::{Added, Secrets};
 
 fn main() -> ExitCode {
     // Before any thread: a guard is this same program.
@@ -30,12 +30,18 @@ fn main() -> ExitCode {
     };
     let log = LogSecrets::default();
     let own = Secrets::new();
-    for secret in environment::secret_values(config.image_environment.as_map()) {
-        own.add(secret);
+    let mut unguarded = Vec::new();
+    for (name, secret) in environment::secret_variables(config.image_environment.as_map()) {
+        if own.add(secret) != Added::Guarded {
+            unguarded.push(name);
+        }
     }
     let _covered = log.cover(own);
     if let Err(error) = logging::init(&config.log, log.clone()) {
         return failure(&error);
+    }
+    if !unguarded.is_empty() {
+        tracing::warn!(variables = ?unguarded, "values too short or too common to be kept out of answers");
     }
     for warning in &config.warnings {
         tracing::warn!(%warning, "odd configuration");

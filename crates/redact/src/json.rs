@@ -11,12 +11,6 @@ impl Secrets {
     ///
     /// Keys that become equal are kept apart by repeating the placeholder.
     pub fn redact_json(&self, value: &mut Value) {
-        if !self.is_empty() {
-            self.redact_leaves(value);
-        }
-    }
-
-    fn redact_leaves(&self, value: &mut Value) {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
             Value::String(text) => {
@@ -24,11 +18,11 @@ impl Secrets {
                     *text = redacted;
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.redact_leaves(item)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.redact_json(item)),
             Value::Object(fields) => {
                 fields
                     .values_mut()
-                    .for_each(|field| self.redact_leaves(field));
+                    .for_each(|field| self.redact_json(field));
                 if fields
                     .keys()
                     .any(|key| matches!(self.redact_str(key), Cow::Owned(_)))

@@ -9,10 +9,18 @@
 //! each run of covered bytes becomes one placeholder. What is covered depends on the text alone, which is why
 //! the way it is split can't matter.
 //!
-//! Finding starts is a test of two bytes against a bit map of 8 KB; only where it hits, the sorted secrets are
-//! searched. Memory is the secrets themselves, and adding one costs microseconds. Further needles of a secret
-//! (its encoded forms) are more entries of the same sorted list; patterns would be a second source of covered
-//! runs beside it.
+//! What is covered:
+//!
+//! * every form of every secret: itself, and as base64 (wherever it begins within a group), hexadecimal, in URLs and in JSON make
+//!   it; line breaks within a form don't hide it;
+//! * shapes that can't be code: tokens of GitHub, GitLab, Anthropic, OpenAI and AWS, JSON web tokens, private keys. From where a
+//!   shape is certain, the rest of it is swallowed as it comes, and nothing is held back for its end.
+//!
+//! Every fifth place of a text is looked at, by four bytes against a bit map; the sorted forms are searched only where it hits.
+//! That is above 1 GB/s with 200 secrets, which take 0.4 MB; the search is built anew when text flows after an addition (0.6 ms
+//! with 200 secrets). `cargo bench -p redact` measures it.
+//!
+//! [`mask_assignments`] is apart from that: it guesses by names (`password=…`), which is good enough for logs only.
 //!
 //! # Guarantees
 //! * The output of a [`Stream`] between two flushes is the same for every split of the input.
@@ -20,6 +28,7 @@
 //!   placeholder meets the text around it: [`PLACEHOLDER`] gives way to another one while a secret begins,
 //!   ends or lies in it.
 //! * Text without secrets comes out unchanged.
+//! * Values with fewer than [`MIN_LENGTH`] bytes and common words are refused, and [`Secrets::add`] says so.
 //!
 //! # Limits
 //! Text that was released before a secret was added can't be taken back: add first, then let text flow.
@@ -37,12 +46,17 @@
 //! ```
 #![warn(missing_docs)]
 
+mod assignments;
+mod forms;
 mod json;
 mod needles;
 mod placeholder;
 mod secrets;
+mod shape;
+mod squeeze;
 mod stream;
 
+pub use assignments::mask_assignments;
 pub use placeholder::PLACEHOLDER;
-pub use secrets::{MIN_LENGTH, Secrets};
+pub use secrets::{Added, MIN_LENGTH, Secrets};
 pub use stream::Stream;

@@ -1,35 +1,56 @@
-//! The search: an immutable, sorted set of needles and where they cover a text.
+//! The search: an immutable set of needles and where they cover a text.
+//!
+//! A needle has at least [`MIN_LENGTH`] bytes. So of every [`STRIDE`]th place of a text, one lies at most `STRIDE - 1` bytes
+//! after a needle's beginning, and the [`GRAM`] bytes there are bytes of the needle. Only those places are looked at: a bit
+//! map tells nearly all of them from the needles' bytes at once, a table tells where a needle would have begun, and only there
+//! the sorted needles are searched.
+//!
+//! Line breaks don't count: a text is searched without its own, and needles have none.
 
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::placeholder;
+use crate::{
+    MIN_LENGTH, placeholder,
+    shape::{Context, Shapes},
+    squeeze::Squeezed,
+};
 
-/// Words of a bit map with one bit per pair of bytes.
-const PAIR_WORDS: usize = (1 << 16) / 64;
+/// How many bytes of a text are looked at at once.
+const GRAM: usize = 4;
+/// How far apart the places are that are looked at.
+const STRIDE: usize = MIN_LENGTH - GRAM + 1;
+/// Bits of a hash that pick a bit of [`Marks`].
+const MARK_BITS: u32 = 18;
+/// Bits of a hash that pick a bucket of [`Grams`].
+const BUCKET_BITS: u32 = 14;
 
-/// The secrets at one moment.
+/// The secrets at one moment, with their encoded forms.
 pub(crate) struct Needles {
     /// Counts the additions that led here.
     pub(crate) generation: u64,
     /// What is put where a secret was.
     pub(crate) placeholder: Cow<'static, str>,
     /// Sorted by bytes, each once. So needles with a common beginning are neighbours, the shortest first.
-    sorted: Vec<Arc<SecretString>>,
-    /// The first two bytes of every needle.
-    pairs: Box<[u64; PAIR_WORDS]>,
-    /// The first byte of every needle, for the last byte of a text.
-    firsts: [u64; 4],
+    sorted: Vec<SecretString>,
+    /// The length of the longest needle.
+    longest: usize,
+    /// Which bytes lie within the first [`MIN_LENGTH`] bytes of needles, and where.
+    grams: Grams,
+    /// The first bytes of needles.
+    beginnings: Beginnings,
 }
 
-/// Where a text is covered by needles.
+/// Where a text is covered.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Coverage {
     /// Covered bytes, in order; runs neither overlap nor touch.
     pub(crate) runs: Vec<Range<usize>>,
-    /// From here to its end, the text is the proper beginning of a needle. The text's length if there is none.
+    /// From here to its end, the text may be the beginning of a secret. The text's length if there is none.
     pub(crate) open_from: usize,
+    /// What is known there.
+    pub(crate) context: Context,
 }
 
 /// What begins at one place of a text.
@@ -42,81 +63,73 @@ struct Found {
 }
 
 impl Needles {
-    pub(crate) fn empty() -> Self {
+    /// The set of these needles, which have [`MIN_LENGTH`] bytes or more and no line breaks.
+    pub(crate) fn new(generation: u64, needles: impl Iterator<Item = SecretString>) -> Self {
+        let mut sorted: Vec<SecretString> = needles.collect();
+        sorted.sort_unstable_by(|one, other| bytes(one).cmp(bytes(other)));
+        sorted.dedup_by(|one, other| bytes(one) == bytes(other));
         Self {
-            generation: 0,
-            placeholder: Cow::Borrowed(placeholder::PLACEHOLDER),
-            sorted: Vec::new(),
-            pairs: Box::new([0; PAIR_WORDS]),
-            firsts: [0; 4],
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.sorted.len()
-    }
-
-    /// The set with `needle` in it; `None` if it is in it already. `needle` has at least two bytes.
-    pub(crate) fn with(&self, needle: SecretString) -> Option<Self> {
-        let bytes = bytes(&needle);
-        let place = self
-            .sorted
-            .binary_search_by(|other| self::bytes(other).cmp(bytes))
-            .err()?;
-        let (first, second) = (bytes[0], bytes[1]);
-        let mut sorted = Vec::with_capacity(self.sorted.len() + 1);
-        sorted.extend_from_slice(&self.sorted[..place]);
-        sorted.push(Arc::new(needle));
-        sorted.extend_from_slice(&self.sorted[place..]);
-
-        let (mut pairs, mut firsts) = (self.pairs.clone(), self.firsts);
-        let pair = usize::from(u16::from_be_bytes([first, second]));
-        pairs[pair / 64] |= 1 << (pair % 64);
-        firsts[usize::from(first) / 64] |= 1 << (first % 64);
-        Some(Self {
-            generation: self.generation + 1,
-            placeholder: placeholder::choose(sorted.iter().map(|secret| secret.expose_secret())),
+            generation,
+            placeholder: placeholder::choose(sorted.iter().map(ExposeSecret::expose_secret)),
+            longest: sorted
+                .iter()
+                .map(|needle| bytes(needle).len())
+                .max()
+                .unwrap_or(0),
+            grams: Grams::of(&sorted),
+            beginnings: Beginnings::of(&sorted),
             sorted,
-            pairs,
-            firsts,
-        })
+        }
     }
 
-    /// Where `text` is covered, and from where on it must wait for what follows.
-    pub(crate) fn cover(&self, text: &[u8]) -> Coverage {
+    /// Where `text`, which `context` leads to, is covered, and from where on it must wait for what follows.
+    pub(crate) fn cover(&self, context: Context, text: &str) -> Coverage {
+        let shapes = Shapes::find(context, text.as_bytes());
         let mut coverage = Coverage {
-            runs: Vec::new(),
-            open_from: text.len(),
+            runs: shapes.runs().collect(),
+            open_from: shapes.open_from,
+            context: Context::default(),
         };
-        if self.sorted.is_empty() {
-            return coverage;
+        if !self.sorted.is_empty() {
+            let squeezed = Squeezed::new(text);
+            let of_shapes = std::mem::take(&mut coverage.runs);
+            self.find(&squeezed, &mut coverage.runs);
+            coverage.runs = merged(coverage.runs, of_shapes);
+            coverage.open_from = coverage.open_from.min(self.open_from(&squeezed));
         }
-        let mut from = 0;
-        while let Some(start) = self.next_candidate(text, from) {
-            let found = self.probe(&text[start..]);
-            if found.open {
-                coverage.open_from = coverage.open_from.min(start);
-            }
-            if let Some(length) = found.longest {
-                coverage.add(start..start + length);
-            }
-            from = start + 1;
-        }
+        (coverage.open_from, coverage.context) =
+            shapes.resume(context, text.as_bytes(), coverage.open_from);
         coverage
     }
 
-    /// The next place at which a needle may begin.
-    fn next_candidate(&self, text: &[u8], from: usize) -> Option<usize> {
-        let rest = &text[from..];
-        if let Some(offset) = rest.windows(2).position(|pair| {
-            let pair = usize::from(u16::from_be_bytes([pair[0], pair[1]]));
-            self.pairs[pair / 64] & (1 << (pair % 64)) != 0
-        }) {
-            return Some(from + offset);
+    /// Adds the places that needles cover, in the order in which they begin.
+    fn find(&self, text: &Squeezed<'_>, runs: &mut Vec<Range<usize>>) {
+        let bytes = text.bytes();
+        for at in (0..(bytes.len() + 1).saturating_sub(GRAM)).step_by(STRIDE) {
+            let here = gram(&bytes[at..]);
+            if !self.grams.may_have(here) {
+                continue;
+            }
+            for start in self.grams.starts(here, at) {
+                if let Some(length) = self.probe(&bytes[start..]).longest {
+                    add(runs, text.original(start..start + length));
+                }
+            }
         }
-        let last = *rest.last()?;
-        let may_begin = self.firsts[usize::from(last) / 64] & (1 << (last % 64)) != 0;
-        may_begin.then_some(text.len() - 1)
+    }
+
+    /// The first place from which on the text is the proper beginning of a needle.
+    fn open_from(&self, text: &Squeezed<'_>) -> usize {
+        let bytes = text.bytes();
+        let first = (bytes.len() + 1).saturating_sub(self.longest);
+        let open = (first..bytes.len()).find(|&at| {
+            let rest = &bytes[at..];
+            self.beginnings.may_have(rest) && self.probe(rest).open
+        });
+        match open {
+            Some(at) => text.original(at..at + 1).start,
+            None => text.original_len(),
+        }
     }
 
     /// What begins at the start of `text`: narrows the sorted needles byte by byte.
@@ -158,14 +171,160 @@ impl Needles {
     }
 }
 
-impl Coverage {
-    /// Adds a run that begins no earlier than those before it.
-    fn add(&mut self, run: Range<usize>) {
-        match self.runs.last_mut() {
-            Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
-            _ => self.runs.push(run),
+/// A bit map of hashes of grams.
+struct Marks(Box<[u64]>);
+
+impl Marks {
+    fn new() -> Self {
+        Self(vec![0; 1 << (MARK_BITS - 6)].into_boxed_slice())
+    }
+
+    fn mark(&mut self, gram: u32) {
+        set(&mut self.0, hash(gram, MARK_BITS));
+    }
+
+    fn has(&self, gram: u32) -> bool {
+        has(&self.0, hash(gram, MARK_BITS))
+    }
+}
+
+/// How needles begin.
+struct Beginnings {
+    /// With which gram.
+    grams: Marks,
+    /// With which two bytes; a bit for each pair.
+    pairs: Box<[u64]>,
+    /// With which byte.
+    firsts: [u64; 4],
+}
+
+impl Beginnings {
+    fn of(needles: &[SecretString]) -> Self {
+        let mut beginnings = Self {
+            grams: Marks::new(),
+            pairs: vec![0; (1 << 16) / 64].into_boxed_slice(),
+            firsts: [0; 4],
+        };
+        for needle in needles {
+            let bytes = bytes(needle);
+            beginnings.grams.mark(gram(bytes));
+            set(&mut beginnings.pairs, pair(bytes));
+            set(&mut beginnings.firsts, bytes[0].into());
+        }
+        beginnings
+    }
+
+    /// `false` if no needle begins with the first bytes of `text`, which is not empty.
+    fn may_have(&self, text: &[u8]) -> bool {
+        match text {
+            [first] => has(&self.firsts, usize::from(*first)),
+            [_, _] | [_, _, _] => has(&self.pairs, pair(text)),
+            _ => self.grams.has(gram(text)),
         }
     }
+}
+
+/// The first two bytes as a number.
+fn pair(bytes: &[u8]) -> usize {
+    u16::from_le_bytes([bytes[0], bytes[1]]).into()
+}
+
+fn set(bits: &mut [u64], bit: usize) {
+    bits[bit / 64] |= 1 << (bit % 64);
+}
+
+fn has(bits: &[u64], bit: usize) -> bool {
+    bits[bit / 64] & (1 << (bit % 64)) != 0
+}
+
+/// The grams within the first [`MIN_LENGTH`] bytes of needles.
+struct Grams {
+    marks: Marks,
+    /// By bucket: where its entries begin. One more than there are buckets.
+    buckets: Box<[u32]>,
+    /// Grams with their distance from the needle's beginning; by bucket, the larger distance first.
+    entries: Vec<(u32, u8)>,
+}
+
+impl Grams {
+    fn of(needles: &[SecretString]) -> Self {
+        let mut marks = Marks::new();
+        let mut entries: Vec<(u32, u8)> = Vec::with_capacity(needles.len() * STRIDE);
+        for needle in needles {
+            for (at, distance) in (0..STRIDE).zip(0..) {
+                let gram = gram(&bytes(needle)[at..]);
+                marks.mark(gram);
+                entries.push((gram, distance));
+            }
+        }
+        entries.sort_unstable_by_key(|&(gram, distance)| {
+            (hash(gram, BUCKET_BITS), gram, std::cmp::Reverse(distance))
+        });
+        entries.dedup();
+        let mut buckets = vec![0; (1 << BUCKET_BITS) + 1].into_boxed_slice();
+        for &(gram, _) in &entries {
+            buckets[hash(gram, BUCKET_BITS) + 1] += 1;
+        }
+        for bucket in 1..buckets.len() {
+            buckets[bucket] += buckets[bucket - 1];
+        }
+        Self {
+            marks,
+            buckets,
+            entries,
+        }
+    }
+
+    /// `false` if no needle has the gram.
+    fn may_have(&self, gram: u32) -> bool {
+        self.marks.has(gram)
+    }
+
+    /// Where a needle would have begun that has the gram at `at`, in order.
+    fn starts(&self, gram: u32, at: usize) -> impl Iterator<Item = usize> {
+        let bucket = hash(gram, BUCKET_BITS);
+        let range = self.buckets[bucket] as usize..self.buckets[bucket + 1] as usize;
+        self.entries[range]
+            .iter()
+            .filter(move |&&(other, _)| other == gram)
+            .filter_map(move |&(_, distance)| at.checked_sub(usize::from(distance)))
+    }
+}
+
+/// The first bytes as a number.
+fn gram(bytes: &[u8]) -> u32 {
+    let first = bytes
+        .first_chunk::<GRAM>()
+        .expect("at least a gram is left");
+    u32::from_le_bytes(*first)
+}
+
+/// A number of `bits` bits that spreads grams evenly (Knuth's multiplicative hash).
+fn hash(gram: u32, bits: u32) -> usize {
+    (gram.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize
+}
+
+/// Adds a run that begins no earlier than those before it.
+fn add(runs: &mut Vec<Range<usize>>, run: Range<usize>) {
+    match runs.last_mut() {
+        Some(last) if run.start <= last.end => last.end = last.end.max(run.end),
+        _ => runs.push(run),
+    }
+}
+
+/// The runs of both, in order.
+fn merged(one: Vec<Range<usize>>, other: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    if other.is_empty() {
+        return one;
+    }
+    let mut all = one;
+    all.extend(other);
+    all.sort_unstable_by_key(|run| run.start);
+    let mut merged = Vec::with_capacity(all.len());
+    for run in all {
+        add(&mut merged, run);
+    }
+    merged
 }
 
 fn bytes(needle: &SecretString) -> &[u8] {
@@ -177,36 +336,53 @@ mod tests {
     use super::*;
 
     fn needles(secrets: &[&str]) -> Needles {
-        secrets.iter().fold(Needles::empty(), |set, &secret| {
-            set.with(secret.into()).expect("distinct")
-        })
+        Needles::new(0, secrets.iter().map(|&secret| secret.into()))
+    }
+
+    fn cover(needles: &Needles, text: &str) -> Coverage {
+        needles.cover(Context::default(), text)
     }
 
     #[test]
     fn probe_finds_the_longest_and_sees_open_ends() {
-        let set = needles(&["abcdef", "abcdefghi", "abcxyz"]);
+        let set = needles(&["abcdefgh", "abcdefghijk", "abcxyzuvw"]);
         let probe = |text: &str| {
             let found = set.probe(text.as_bytes());
             (found.longest, found.open)
         };
-        assert_eq!(probe("abcdef"), (Some(6), true));
-        assert_eq!(probe("abcdefgh!"), (Some(6), false));
-        assert_eq!(probe("abcdefghi"), (Some(9), false));
+        assert_eq!(probe("abcdefgh"), (Some(8), true));
+        assert_eq!(probe("abcdefghij!"), (Some(8), false));
+        assert_eq!(probe("abcdefghijk"), (Some(11), false));
         assert_eq!(probe("abcx"), (None, true));
         assert_eq!(probe("abd"), (None, false));
     }
 
     #[test]
     fn runs_of_overlapping_and_touching_needles_are_one() {
-        let set = needles(&["abcdef", "defghi"]);
-        let coverage = set.cover(b"..abcdefghiabcdef..abcd");
-        assert_eq!(coverage.runs, [Range { start: 2, end: 17 }]);
-        assert_eq!(coverage.open_from, 19);
+        let set = needles(&["abcdefgh", "fghijklm"]);
+        let coverage = cover(&set, "..abcdefghijklmabcdefgh..abcd");
+        assert_eq!(coverage.runs, [Range { start: 2, end: 23 }]);
+        assert_eq!(coverage.open_from, 25);
     }
 
     #[test]
     fn a_single_last_byte_may_begin_a_needle() {
-        assert_eq!(needles(&["abcdef"]).cover(b"xxa").open_from, 2);
-        assert_eq!(needles(&["abcdef"]).cover(b"xxb").open_from, 3);
+        let set = needles(&["abcdefgh"]);
+        assert_eq!(cover(&set, "xxa").open_from, 2);
+        assert_eq!(cover(&set, "xxb").open_from, 3);
+    }
+
+    #[test]
+    fn a_needle_is_found_at_every_place_and_across_line_breaks() {
+        let set = needles(&["abcdefgh"]);
+        for before in 0..12 {
+            let text = format!("{}\nabc\r\ndef\ngh\n", ".".repeat(before));
+            let runs = cover(&set, &text).runs;
+            assert_eq!(
+                (runs.len(), &runs[0]),
+                (1, &(before + 1..before + 12)),
+                "{text:?}"
+            );
+        }
     }
 }

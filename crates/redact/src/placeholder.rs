@@ -28,6 +28,11 @@ pub(crate) fn choose<'a>(secrets: impl Iterator<Item = &'a str> + Clone) -> Cow<
 /// Whether an occurrence of `secret` can share a byte with `placeholder` in some text.
 fn meets(secret: &str, placeholder: &str) -> bool {
     let (secret, placeholder) = (secret.as_bytes(), placeholder.as_bytes());
+    // What shares only a part with it has its first or its last byte.
+    let edges = memchr::memchr2(placeholder[0], placeholder[placeholder.len() - 1], secret);
+    if edges.is_none() && secret.len() >= placeholder.len() {
+        return false;
+    }
     let within =
         |outer: &[u8], inner: &[u8]| outer.windows(inner.len()).any(|window| window == inner);
     within(secret, placeholder)

@@ -2,40 +2,101 @@
 
 use std::{
     borrow::Cow,
+    collections::{BTreeMap, btree_map::Entry},
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 
-use crate::{Stream, needles::Needles};
+use crate::{Stream, forms, needles::Needles};
 
 /// Secrets shorter than this many bytes are not guarded.
 ///
 /// They occur in ordinary text by chance (`root`, `12345`), and replacing them would spoil answers while hiding
 /// nothing that can't be guessed.
-pub const MIN_LENGTH: usize = 6;
+pub const MIN_LENGTH: usize = 8;
+
+/// Values that are words of ordinary text, however secret the name they are given under. Replacing them would spoil answers.
+const COMMON: [&str; 40] = [
+    "administrator",
+    "anonymous",
+    "basicauth",
+    "changeit",
+    "changeme",
+    "container",
+    "credential",
+    "database",
+    "default-token",
+    "developer",
+    "development",
+    "disabled",
+    "dummy-key",
+    "elasticsearch",
+    "environment",
+    "example.com",
+    "executor",
+    "internal",
+    "localhost",
+    "localhost:8000",
+    "minioadmin",
+    "no-token",
+    "not-needed",
+    "password",
+    "password1",
+    "passw0rd",
+    "placeholder",
+    "postgres",
+    "postgresql",
+    "production",
+    "rabbitmq",
+    "required",
+    "sk-dummy",
+    "standard",
+    "undefined",
+    "username",
+    "wegent-backend",
+    "workspace",
+    "your-api-key",
+    "your_api_key",
+];
 
 /// A set of secrets. Cheap to clone; clones share the set.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secrets(Arc<Shared>);
 
+#[derive(Default)]
 struct Shared {
-    /// The generation of `current`, to be asked without the lock.
+    /// Counts additions, to be asked without the lock.
     generation: AtomicU64,
-    current: RwLock<Arc<Needles>>,
+    known: RwLock<Known>,
 }
 
-impl Default for Secrets {
-    fn default() -> Self {
-        Self(Arc::new(Shared {
-            generation: AtomicU64::new(0),
-            current: RwLock::new(Arc::new(Needles::empty())),
-        }))
-    }
+/// What is guarded.
+#[derive(Default)]
+struct Known {
+    /// The secrets, with the forms of each.
+    secrets: BTreeMap<Digest, Vec<SecretString>>,
+    /// The search over all forms; made when it is first needed after an addition.
+    needles: Option<Arc<Needles>>,
+}
+
+/// Tells secrets apart without keeping them as keys.
+type Digest = [u8; 32];
+
+/// What became of a secret that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is guarded from now on, or was already.
+    Guarded,
+    /// It is not guarded: it has fewer than [`MIN_LENGTH`] bytes.
+    TooShort,
+    /// It is not guarded: it is a word of ordinary text, such as `password`.
+    TooCommon,
 }
 
 impl Secrets {
@@ -44,35 +105,28 @@ impl Secrets {
         Self::default()
     }
 
-    /// Adds a secret. Streams heed it from their next push on. White space around it doesn't count.
-    ///
-    /// Returns whether the secret is guarded now: `false` if it is blank or shorter than [`MIN_LENGTH`].
-    pub fn add(&self, secret: impl Into<SecretString>) -> bool {
+    /// Adds a secret and its encoded forms. Streams heed it from their next push on. White space around it doesn't count.
+    pub fn add(&self, secret: impl Into<SecretString>) -> Added {
         let secret = secret.into();
         let trimmed = secret.expose_secret().trim();
         if trimmed.len() < MIN_LENGTH {
-            return false;
+            return Added::TooShort;
         }
-        let secret = if trimmed.len() == secret.expose_secret().len() {
-            secret
-        } else {
-            trimmed.into()
-        };
-        let mut current = self
-            .0
-            .current
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(grown) = current.with(secret) {
-            self.0.generation.store(grown.generation, Ordering::Release);
-            *current = Arc::new(grown);
+        if COMMON.contains(&trimmed.to_ascii_lowercase().as_str()) {
+            return Added::TooCommon;
         }
-        true
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Vacant(new) = known.secrets.entry(Sha256::digest(trimmed).into()) {
+            new.insert(forms::of(&trimmed.into()));
+            known.needles = None;
+            self.0.generation.fetch_add(1, Ordering::Release);
+        }
+        Added::Guarded
     }
 
     /// How many secrets are guarded.
     pub fn len(&self) -> usize {
-        self.snapshot().len()
+        self.known().secrets.len()
     }
 
     /// Whether no secret is guarded.
@@ -85,15 +139,21 @@ impl Secrets {
         Stream::new(self).into_finished(text)
     }
 
-    /// The set as it is now.
+    /// The search over what is guarded now.
     pub(crate) fn snapshot(&self) -> Arc<Needles> {
-        Arc::clone(
-            &self
-                .0
-                .current
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        if let Some(needles) = &self.known().needles {
+            return Arc::clone(needles);
+        }
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Known { secrets, needles } = &mut *known;
+        let made = needles.get_or_insert_with(|| {
+            let generation = self.0.generation.load(Ordering::Acquire);
+            Arc::new(Needles::new(
+                generation,
+                secrets.values().flatten().cloned(),
+            ))
+        });
+        Arc::clone(made)
     }
 
     /// Brings `needles` up to date.
@@ -101,6 +161,11 @@ impl Secrets {
         if self.0.generation.load(Ordering::Acquire) != needles.generation {
             *needles = self.snapshot();
         }
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        // A panic under this lock leaves a whole set behind.
+        self.0.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,20 +183,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_and_short_secrets_are_not_added() {
+    fn blank_short_and_common_secrets_are_not_added() {
         let secrets = Secrets::new();
-        for secret in ["", "        ", "12345", " 12345 "] {
-            assert!(!secrets.add(secret), "{secret:?}");
+        for secret in ["", "          ", "1234567", " 1234567 "] {
+            assert_eq!(secrets.add(secret), Added::TooShort, "{secret:?}");
         }
+        assert_eq!(secrets.add("Password"), Added::TooCommon);
         assert!(secrets.is_empty());
-        assert!(secrets.add("123456"));
+        assert_eq!(secrets.add("12345678"), Added::Guarded);
         assert_eq!(secrets.len(), 1);
     }
 
     #[test]
     fn a_known_secret_is_guarded_once() {
         let secrets = Secrets::new();
-        assert!(secrets.add("hunter22") && secrets.add("hunter22\n"));
+        secrets.add("hunter22");
+        secrets.add("hunter22\n");
         assert_eq!(secrets.len(), 1);
         assert_eq!(secrets.redact_str("hunter22"), "[redacted]");
     }

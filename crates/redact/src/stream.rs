@@ -2,18 +2,19 @@
 
 use std::{borrow::Cow, fmt, mem, sync::Arc};
 
-use crate::{Secrets, needles::Needles};
+use crate::{Secrets, needles::Needles, shape::Context};
 
 /// Redacts one text that arrives piece by piece.
 ///
-/// Between pushes it keeps only the end of the text that may be the beginning of a secret: less than the longest
-/// secret.
+/// Between pushes it keeps only the end of the text that may be the beginning of a secret.
 #[derive(Clone)]
 pub struct Stream {
     secrets: Secrets,
     needles: Arc<Needles>,
     /// The end of the input from the first byte on at which a secret may have begun.
     tail: String,
+    /// What is known where `tail` begins.
+    context: Context,
     /// How many bytes of `tail` are out already, as themselves after a flush or as a placeholder.
     released: usize,
     /// Whether the output ends with a placeholder that stands for whatever is covered right after it too.
@@ -27,6 +28,7 @@ impl Stream {
             secrets: secrets.clone(),
             needles: secrets.snapshot(),
             tail: String::new(),
+            context: Context::default(),
             released: 0,
             in_run: false,
         }
@@ -52,6 +54,7 @@ impl Stream {
     pub fn finish(&mut self) -> String {
         let rest = self.flush();
         self.tail.clear();
+        self.context = Context::default();
         self.released = 0;
         rest
     }
@@ -78,7 +81,7 @@ impl Stream {
 
     /// Releases what it may of `text`, which begins with what was the tail, and remembers the new tail.
     fn advance_over<'a>(&mut self, text: &'a str, held: Held) -> Cow<'a, str> {
-        let coverage = self.needles.cover(text.as_bytes());
+        let coverage = self.needles.cover(self.context, text);
         let limit = match held {
             Held::Keep => coverage.open_from,
             Held::Release => text.len(),
@@ -111,6 +114,7 @@ impl Stream {
         // Never before the tail: what is released reaches at least to where the tail begins.
         self.released = done.saturating_sub(coverage.open_from);
         self.tail.push_str(&text[coverage.open_from..]);
+        self.context = coverage.context;
         output
     }
 }

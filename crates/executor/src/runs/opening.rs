@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use agent_core::{Attempt, CancelHandle, environment, prepare::Preparer, redaction::EventRedactor};
 use journal::{Retention, Seq, Store};
-use redact::Secrets;
+use redact::{Added, Secrets};
+use secrecy::ExposeSecret;
 use tokio::{sync::watch, time::Instant};
 use wegent_protocol::{Dispatch, Protocol, TurnHeader, TurnRecord, Work};
 
@@ -176,10 +177,15 @@ impl Services {
 
     fn secrets_of(&self, dispatch: &Dispatch) -> Secrets {
         let secrets = Secrets::new();
-        for secret in dispatch.secrets() {
-            secrets.add(secret.clone());
+        let refused = dispatch.secrets().filter(|secret| {
+            // An empty one is none.
+            !secret.expose_secret().is_empty() && secrets.add((*secret).clone()) != Added::Guarded
+        });
+        let refused = refused.count();
+        if refused > 0 {
+            tracing::warn!(turn = %dispatch.key, refused, "secrets of the request too short or too common to be kept out of answers");
         }
-        for secret in environment::secret_values(&self.image) {
+        for (_, secret) in environment::secret_variables(&self.image) {
             secrets.add(secret);
         }
         secrets
