@@ -2,8 +2,10 @@
 //!
 //! Every log of callbacks here passes both of that time's merge rules, which must come to the same stored result.
 
+mod bytes;
 mod lifecycle;
 mod presentation;
+mod sessions;
 
 use testkit::{cumulative::Stored, model::Options};
 use wegent_executor_tests::{FlatTurn, World};

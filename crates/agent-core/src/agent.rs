@@ -92,6 +92,16 @@ pub trait Agent: Send + Sync + 'static {
     /// Where this agent looks for the skills of a task. Nothing of it need exist yet. It is never in the working folder.
     fn skills_folder(&self, task: TaskId, state: &Path) -> PathBuf;
 
+    /// Whether a process waits for the task's next turn.
+    fn has_session(&self, _task: TaskId) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(false))
+    }
+
+    /// Ends the process that waits for the task's next turn, and returns when it has gone. Says whether there was one.
+    fn end_session(&self, _task: TaskId) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(false))
+    }
+
     /// Ends every process of this agent, all sessions included, and returns when they are gone.
     fn shutdown(&self) -> BoxFuture<'_, ()>;
 }

@@ -203,6 +203,14 @@ impl Agent for ClaudeCodeAgent {
         folder::path(state).join("skills")
     }
 
+    fn has_session(&self, task: TaskId) -> BoxFuture<'_, bool> {
+        self.pool.has(task).boxed()
+    }
+
+    fn end_session(&self, task: TaskId) -> BoxFuture<'_, bool> {
+        self.pool.end(task).boxed()
+    }
+
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         self.pool.shutdown().boxed()
     }

@@ -70,6 +70,24 @@ impl Pool {
         waiting.sessions.insert(task, want);
     }
 
+    /// Whether a session of the task waits.
+    pub(crate) async fn has(&self, task: TaskId) -> bool {
+        let waiting = self.waiting.lock().await;
+        let session = waiting.sessions.get(&task);
+        session.is_some_and(|caretaker| !caretaker.is_closed())
+    }
+
+    /// Ends the task's session and returns when it has gone. Says whether there was one.
+    pub(crate) async fn end(&self, task: TaskId) -> bool {
+        match self.take(task).await {
+            Some(session) => {
+                session.end().await;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Ends every session and returns when they are gone.
     pub(crate) async fn shutdown(&self) {
         let Waiting {

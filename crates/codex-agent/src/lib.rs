@@ -162,6 +162,14 @@ impl Agent for CodexAgent {
         self.config.homes.path(task).join("skills")
     }
 
+    fn has_session(&self, task: TaskId) -> BoxFuture<'_, bool> {
+        self.servers.has(task).boxed()
+    }
+
+    fn end_session(&self, task: TaskId) -> BoxFuture<'_, bool> {
+        self.servers.end(task).boxed()
+    }
+
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         self.servers.shutdown().boxed()
     }

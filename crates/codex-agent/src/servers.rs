@@ -145,6 +145,17 @@ impl Servers {
         self.idle.lock().await.servers.contains_key(&task)
     }
 
+    /// Ends the task's idle server and returns when it has gone. Says whether there was one.
+    pub(crate) async fn end(&self, task: TaskId) -> bool {
+        let server = self.idle.lock().await.servers.remove(&task);
+        let Some((server, timer)) = server else {
+            return false;
+        };
+        timer.abort();
+        server.shutdown().await;
+        true
+    }
+
     /// Ends every idle server and returns when they are gone.
     pub(crate) async fn shutdown(&self) {
         let Idle {

@@ -26,6 +26,8 @@
 //! assert_eq!(stored.result, replay(&log, Rule::Replace).result);
 //! ```
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::Callback;
@@ -160,6 +162,8 @@ struct Store {
     /// Nothing of this run has come yet.
     fresh: bool,
     thinking: Vec<Value>,
+    /// The callbacks of this run.
+    seen: HashSet<u64>,
     /// The callback before, if it was not acknowledged.
     unacknowledged: Option<u64>,
 }
@@ -171,6 +175,7 @@ impl Store {
             stored: Stored::default(),
             fresh: true,
             thinking: Vec::new(),
+            seen: HashSet::new(),
             unacknowledged: None,
         }
     }
@@ -180,7 +185,12 @@ impl Store {
         if !callback.acknowledged() {
             self.unacknowledged = Some(callback.digest);
         }
-        if unacknowledged == Some(callback.digest) {
+        let seen = !self.seen.insert(callback.digest);
+        let appends = callback.body.pointer("/result/codex_event").is_some();
+        // An executor that was killed can't know what had been taken. To send the same again changes nothing, unless it
+        // appends.
+        let harmless = seen && callback.status() == "RUNNING" && !appends;
+        if unacknowledged == Some(callback.digest) || harmless {
             self.stored.repeats += 1;
             return;
         }
@@ -227,6 +237,7 @@ impl Store {
                     ..Stored::default()
                 };
                 self.thinking.clear();
+                self.seen.clear();
                 self.fresh = true;
             } else {
                 let status = status.to_owned();

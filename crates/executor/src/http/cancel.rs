@@ -21,7 +21,7 @@ use crate::runs::{CancelError, Cancelled};
 /// The query as it comes: Wegent's manager leaves `subtask_id` out when it means the whole task.
 #[derive(Deserialize)]
 pub(super) struct Ids {
-    task_id: Option<String>,
+    pub(super) task_id: Option<String>,
     subtask_id: Option<String>,
 }
 
@@ -87,7 +87,7 @@ fn begin(
 }
 
 /// An id out of the query; blank counts as not given.
-fn id(parameter: &str, text: Option<String>) -> Result<Option<i64>, Refusal> {
+pub(super) fn id(parameter: &str, text: Option<String>) -> Result<Option<i64>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let text = text.trim();
     if text.is_empty() {

@@ -21,5 +21,6 @@ mod release;
 mod responses;
 mod routes;
 mod server;
+mod sessions;
 
 pub use server::{BindError, Server};

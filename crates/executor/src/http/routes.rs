@@ -6,7 +6,7 @@ use axum::{
     Router,
     http::StatusCode,
     response::Response,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use super::{
     answer::{self, Refusal},
     background::Background,
     body::BodyLimits,
-    cancel, execute, responses,
+    cancel, execute, responses, sessions,
 };
 use crate::{config::DispatchConfig, heartbeat::Binding, runs::Turns};
 
@@ -35,6 +35,13 @@ pub(super) fn router(app: App) -> Router {
         .route("/health", get(StatusCode::NO_CONTENT))
         .route("/v1/responses", post(responses::dispatch))
         .route("/api/tasks/execute", post(execute::execute))
+        .route("/api/tasks/sessions", get(sessions::list))
+        .route("/api/tasks/session", delete(sessions::delete))
+        .route(
+            "/api/tasks/claude/sessions",
+            delete(sessions::delete_claude),
+        )
+        .route("/api/tasks/sessions/close", delete(sessions::delete_all))
         .route("/api/tasks/cancel", post(cancel::cancel))
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || {

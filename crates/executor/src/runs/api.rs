@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use agent_core::{SubtaskId, TaskId, TurnKey};
+use agent_core::{AgentKind, SubtaskId, TaskId, TurnKey};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use wegent_protocol::{Dispatch, EndKind};
@@ -22,6 +22,34 @@ pub trait Turns: Send + Sync + 'static {
         task: TaskId,
         subtask: Option<SubtaskId>,
     ) -> BoxFuture<'_, Result<Cancelled, CancelError>>;
+
+    /// The tasks whose agent's process is there.
+    fn sessions(&self) -> BoxFuture<'_, Vec<Session>>;
+
+    /// Ends the process that waits for a task's next turn. Returns when it has gone.
+    fn end_session(&self, task: TaskId) -> BoxFuture<'_, Result<(), EndSessionError>>;
+}
+
+/// A task whose agent's process is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The task.
+    pub task: TaskId,
+    /// Whose process it is.
+    pub agent: AgentKind,
+    /// When the task's first turn began, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// A session wasn't ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndSessionError {
+    /// The task has none.
+    #[error("there is no session")]
+    Unknown,
+    /// A turn of the task runs.
+    #[error("a turn is running; cancel it first")]
+    Busy,
 }
 
 /// A turn that was taken over.

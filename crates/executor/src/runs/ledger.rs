@@ -218,6 +218,11 @@ impl<R, W> Ledger<R, W> {
         taken.into()
     }
 
+    /// Whether a turn of the task runs or waits.
+    pub(super) fn is_busy(&self, task: TaskId) -> bool {
+        self.lanes.contains_key(&task)
+    }
+
     /// The tasks that have a turn running or waiting.
     pub(super) fn busy_tasks(&self) -> Vec<TaskId> {
         self.lanes.keys().copied().collect()

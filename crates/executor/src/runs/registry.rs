@@ -1,8 +1,11 @@
 //! The run registry: one actor that knows every turn and decides what a request means.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use agent_core::{Attempt, CancelReason, SubtaskId, TaskId, TurnKey};
+use agent_core::{AgentKind, Attempt, CancelReason, SubtaskId, TaskId, TurnKey};
 use futures::future::BoxFuture;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -13,7 +16,8 @@ use tracing::Instrument;
 use wegent_protocol::Dispatch;
 
 use super::{
-    Accepted, CancelError, Cancelled, Gates, HoldGuard, RunStatus, SubmitError, Turns,
+    Accepted, CancelError, Cancelled, EndSessionError, Gates, HoldGuard, RunStatus, Session,
+    SubmitError, Turns,
     ledger::{Ledger, Meaning, QUEUE_LIMIT, REPEAT_WINDOW_MS, State},
     opening::{Opened, RunHandle, Services},
     recover::{Recovered, recover, sweep},
@@ -43,6 +47,8 @@ pub struct Runs {
     /// Which turn a task of `work` runs, should it panic.
     owners: HashMap<Id, TurnKey>,
     phase: Phase,
+    /// Whose turns have run, and since when.
+    sessions: BTreeMap<TaskId, Session>,
     /// When old journals were last removed, in milliseconds since 1970.
     swept_at_ms: u64,
 }
@@ -68,6 +74,8 @@ enum Command {
         HoldGuard,
         oneshot::Sender<Result<Cancelled, CancelError>>,
     ),
+    Sessions(oneshot::Sender<Vec<Session>>),
+    EndSession(TaskId, oneshot::Sender<Result<(), EndSessionError>>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -104,6 +112,7 @@ pub fn registry(services: Services) -> Result<(Registry, Runs), journal::StoreEr
         work: JoinSet::new(),
         owners: HashMap::new(),
         phase: Phase::Serving,
+        sessions: BTreeMap::new(),
         swept_at_ms: 0,
     };
     for recovered in recover(&runs.services.store, &runs.services.clock)? {
@@ -155,6 +164,23 @@ impl Turns for Registry {
         Box::pin(self.send(dispatch, Arrival::Request))
     }
 
+    fn sessions(&self) -> BoxFuture<'_, Vec<Session>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            // An executor that ends has none any more.
+            let _ = self.commands.send(Command::Sessions(reply)).await;
+            answer.await.unwrap_or_default()
+        })
+    }
+
+    fn end_session(&self, task: TaskId) -> BoxFuture<'_, Result<(), EndSessionError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let _ = self.commands.send(Command::EndSession(task, reply)).await;
+            answer.await.unwrap_or(Err(EndSessionError::Unknown))
+        })
+    }
+
     fn cancel(
         &self,
         task: TaskId,
@@ -204,6 +230,8 @@ impl Runs {
             Command::Cancel(task, subtask, hold, reply) => {
                 self.cancel(task, subtask, hold, reply).await
             }
+            Command::Sessions(reply) => self.list_sessions(reply),
+            Command::EndSession(task, reply) => self.end_session(task, reply),
             Command::Shutdown(reply) => self.stop(Some(reply)).await,
         }
     }
@@ -257,6 +285,9 @@ impl Runs {
             Meaning::Start(attempt) => (attempt, RunStatus::Running),
             Meaning::Wait(attempt) => (attempt, RunStatus::Queued),
         };
+        if let Some(turn) = dispatch.turn() {
+            self.note_session(key.task, turn.agent);
+        }
         let opened = self
             .services
             .open(dispatch, attempt, self.gates.of(key.task), end_not_before)
@@ -363,6 +394,59 @@ impl Runs {
         for running in self.ledger.all_running() {
             running.cancel.cancel(CancelReason::Shutdown);
         }
+    }
+
+    /// The first turn of a task, or of another agent in it, begins a session.
+    fn note_session(&mut self, task: TaskId, agent: AgentKind) {
+        let since_ms = self.services.clock.now_ms();
+        let known = self.sessions.get(&task);
+        if known.is_none_or(|session| session.agent != agent) {
+            let session = Session {
+                task,
+                agent,
+                since_ms,
+            };
+            self.sessions.insert(task, session);
+        }
+    }
+
+    fn list_sessions(&mut self, reply: oneshot::Sender<Vec<Session>>) {
+        let known: Vec<(Session, bool)> = self
+            .sessions
+            .values()
+            .map(|session| (session.clone(), self.ledger.is_busy(session.task)))
+            .collect();
+        let agents = self.services.agents.clone();
+        self.work.spawn(async move {
+            let mut sessions = Vec::new();
+            for (session, busy) in known {
+                if busy || agents.of(session.agent).has_session(session.task).await {
+                    sessions.push(session);
+                }
+            }
+            let _ = reply.send(sessions);
+            Done::Other
+        });
+    }
+
+    fn end_session(&mut self, task: TaskId, reply: oneshot::Sender<Result<(), EndSessionError>>) {
+        if self.ledger.is_busy(task) {
+            let _ = reply.send(Err(EndSessionError::Busy));
+            return;
+        }
+        let Some(session) = self.sessions.remove(&task) else {
+            let _ = reply.send(Err(EndSessionError::Unknown));
+            return;
+        };
+        let agent = self.services.agents.of(session.agent);
+        self.work.spawn(async move {
+            let ended = match agent.end_session(task).await {
+                true => Ok(()),
+                false => Err(EndSessionError::Unknown),
+            };
+            let _ = reply.send(ended);
+            Done::Other
+        });
     }
 
     fn done(&mut self, done: Result<(Id, Done), tokio::task::JoinError>) {

@@ -11,7 +11,10 @@ use executor::{
     config::{HeartbeatBinding, ServerConfig},
     heartbeat::Binding,
     http::Server,
-    runs::{Accepted, CancelError, Cancelled, HoldGuard, RunStatus, SubmitError, Turns},
+    runs::{
+        Accepted, CancelError, Cancelled, EndSessionError, HoldGuard, RunStatus, Session,
+        SubmitError, Turns,
+    },
 };
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -69,6 +72,14 @@ impl Turns for FakeTurns {
                 hold: Some(self.hold()),
             })
         })
+    }
+
+    fn sessions(&self) -> BoxFuture<'_, Vec<Session>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn end_session(&self, _task: TaskId) -> BoxFuture<'_, Result<(), EndSessionError>> {
+        Box::pin(std::future::ready(Err(EndSessionError::Unknown)))
     }
 
     fn cancel(

@@ -5,6 +5,7 @@
 //! cores: the fake Wegent lives in this process, and the CLI is this program again (the test kit's fake Codex, which
 //! answers at once and notes when it wrote a delta), except where the table says otherwise.
 
+mod bytes;
 mod machine;
 mod measure;
 mod sample;
@@ -39,6 +40,7 @@ async fn all() -> Vec<Row> {
     rows.extend(measure::turns().await);
     rows.extend(measure::real_codex().await);
     rows.extend(measure::deltas().await);
+    rows.extend(bytes::posted().await);
     rows.push(measure::size());
     rows
 }

@@ -53,7 +53,7 @@ pub(crate) async fn start() -> Vec<Row> {
 }
 
 /// A world whose CLI is the fake one, and the folder in which that lies.
-async fn fake_world() -> (World, tempfile::TempDir) {
+pub(crate) async fn fake_world() -> (World, tempfile::TempDir) {
     let folder = private_folder();
     let codex = roles::install_fake_codex(folder.path()).expect("the folder is writable");
     let world = World::with_cli(&codex, Options::default(), |_| {}).await;

@@ -46,6 +46,7 @@ pub(super) struct Thinking {
     /// Reasoning that goes on.
     reasoning: Option<(BlockId, String)>,
     model: Option<String>,
+    session: Option<String>,
     cwd: Option<String>,
     introduced: bool,
     plans: usize,
@@ -62,6 +63,7 @@ impl Thinking {
             unshown: Vec::new(),
             reasoning: None,
             model: None,
+            session: None,
             cwd: None,
             introduced: false,
             plans: 0,
@@ -90,10 +92,13 @@ impl Thinking {
         self.run();
         match event {
             AgentEvent::Place { cwd } => self.cwd = Some(cwd.clone()),
-            AgentEvent::Model { id } => self.model = Some(id.clone()),
+            AgentEvent::Model { id } => {
+                self.model = Some(id.clone());
+                self.introduce(false);
+            }
             AgentEvent::Session(session) => {
-                let id = session.id.to_string();
-                self.introduce(Some(id));
+                self.session = Some(session.id.to_string());
+                self.introduce(false);
             }
             AgentEvent::Reasoning {
                 block,
@@ -109,7 +114,10 @@ impl Thinking {
                     self.end_reasoning();
                 }
             }
-            AgentEvent::Tool(event) => self.tool(event, at_ms),
+            AgentEvent::Tool(event) => {
+                self.introduce(true);
+                self.tool(event, at_ms);
+            }
             AgentEvent::Subagent(event) => self.subagent(event, at_ms),
             AgentEvent::Plan { steps, .. } => self.plan(steps, at_ms),
             AgentEvent::Notice(notice) => match notice.kind {
@@ -117,7 +125,7 @@ impl Thinking {
                 NoticeKind::FreshSession | NoticeKind::Warning => self.add(&notice.text, None),
             },
             // The answer's text is the result's value; a sub-agent's is part of its report.
-            AgentEvent::Text { .. } => self.introduce(None),
+            AgentEvent::Text { .. } => self.introduce(true),
             AgentEvent::Preparation(told) => self.prepared(told),
             AgentEvent::Reasoning { .. } | AgentEvent::Question(_) | AgentEvent::Usage(_) => {}
         }
@@ -189,9 +197,11 @@ impl Thinking {
         }
     }
 
-    /// The facts that Claude Code tells at a turn's start, as far as they are known when the first of it is shown.
-    fn introduce(&mut self, session: Option<String>) {
-        if self.introduced || (self.model.is_none() && session.is_none()) {
+    /// The facts that Claude Code tells at a turn's start, once model and conversation are known. `now` does without
+    /// what is missing: the agent has begun.
+    fn introduce(&mut self, now: bool) {
+        let known = self.model.is_some() && self.session.is_some();
+        if self.introduced || !(known || now) {
             return;
         }
         self.introduced = true;
@@ -201,7 +211,7 @@ impl Thinking {
             "permissionMode": "bypassPermissions",
         });
         let facts = [
-            ("session_id", &session),
+            ("session_id", &self.session),
             ("model", &self.model),
             ("cwd", &self.cwd),
         ];
@@ -227,7 +237,8 @@ impl Thinking {
         if let Some((_, text)) = self.reasoning.take()
             && !text.trim().is_empty()
         {
-            let details = json!({"type": "reasoning", "content": bounded(&text, self.limit())});
+            let details =
+                json!({"type": "reasoning", "content": bounded(text.trim(), self.limit())});
             self.add("thinking.model_reasoning", Some(details));
         }
     }
