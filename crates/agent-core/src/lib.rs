@@ -44,6 +44,7 @@ pub mod redaction;
 pub mod scratch;
 mod session;
 mod sink;
+mod team;
 mod turn;
 pub mod void_text;
 pub mod workspace;
@@ -57,5 +58,6 @@ pub use interaction::{
 };
 pub use session::{Resume, SessionStore, SessionStoreError};
 pub use sink::{Emitted, EventSink, Events, Mark, NotDelivered, SinkClosed};
+pub use team::Member;
 pub use turn::*;
 pub use workspace::{Layout, StateHome, Workspace};

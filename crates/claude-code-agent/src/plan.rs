@@ -5,7 +5,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use agent_core::{AgentError, McpServer, McpTransport, Team, Turn, Workspace};
+use agent_core::{AgentError, McpServer, McpTransport, Turn, Workspace};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -85,46 +85,17 @@ impl Plan {
 
 /// The members of the team as sub-agents of the first.
 fn members(turn: &Turn) -> BTreeMap<String, AgentDefinition> {
-    if turn.team != Team::Coordinate {
-        return BTreeMap::new();
-    }
-    let members = turn.bots.iter().skip(1).enumerate();
-    let mut agents = BTreeMap::new();
-    for (index, bot) in members {
-        let mut name = agent_name(&bot.name);
-        if name.is_empty() || agents.contains_key(&name) {
-            let suffix = bot.id.clone().unwrap_or_else(|| (index + 2).to_string());
-            name = format!(
-                "{}-{}",
-                if name.is_empty() { "member" } else { &name },
-                agent_name(&suffix)
-            );
-        }
-        let role = bot.role.as_deref().unwrap_or("member");
-        let definition = AgentDefinition {
-            description: format!(
-                "{}, {role} of the team. Give it the work that is its part.",
-                bot.name
-            ),
-            prompt: bot.system_prompt.clone(),
-            model: bot.model_id.clone(),
-        };
-        agents.insert(name, definition);
-    }
-    agents
-}
-
-/// Lower-case letters, digits and single dashes.
-fn agent_name(name: &str) -> String {
-    let mut made = String::new();
-    for character in name.chars().flat_map(char::to_lowercase) {
-        if character.is_ascii_alphanumeric() {
-            made.push(character);
-        } else if !made.is_empty() && !made.ends_with('-') {
-            made.push('-');
-        }
-    }
-    made.trim_end_matches('-').to_owned()
+    let members = turn.members().into_iter();
+    members
+        .map(|member| {
+            let definition = AgentDefinition {
+                description: member.description,
+                prompt: member.prompt,
+                model: member.model_id,
+            };
+            (member.name, definition)
+        })
+        .collect()
 }
 
 fn mcp_server(server: &McpServer) -> Value {
@@ -146,15 +117,4 @@ fn mcp_server(server: &McpServer) -> Value {
         value["timeout"] = json!((seconds * 1000.0).round());
     }
     value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_members_are_plain() {
-        assert_eq!(agent_name("Code Reviewer (v2)"), "code-reviewer-v2");
-        assert_eq!(agent_name("评审"), "");
-    }
 }
