@@ -31,6 +31,7 @@ mod home;
 mod map;
 mod opening;
 mod requests;
+mod roles;
 mod servers;
 mod stopping;
 mod thread_config;

@@ -22,7 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use supervisor::{SESSION_MARK, SessionMark};
 
-use crate::CodexConfig;
+use crate::{CodexConfig, roles::Roles};
 
 /// The provider's name within a thread's configuration.
 pub(crate) const PROVIDER: &str = "wegent";
@@ -114,6 +114,10 @@ pub(crate) fn thread_settings(
             .collect();
         values.insert("mcp_servers".to_owned(), Value::Object(servers));
     }
+    let roles = Roles::of(turn);
+    if let Some(agents) = roles.write(scratch)? {
+        values.insert("agents".to_owned(), agents);
+    }
     for (key, value) in model_settings(&turn.model) {
         values.insert(key.to_owned(), value);
     }
@@ -121,12 +125,12 @@ pub(crate) fn thread_settings(
         config: ThreadConfig::default(),
         provider: provider.is_some().then_some(PROVIDER),
         model: turn.model.model_id.clone(),
-        instructions: turn.instructions.clone(),
+        instructions: joined(turn.instructions.clone(), roles.instructions()),
         cwd: workspace.cwd.clone(),
         sandbox: codex.access.sandbox(),
         fingerprint: 0,
     };
-    settings.fingerprint = fingerprint(&values, &settings);
+    settings.fingerprint = fingerprint(&values, &settings, &roles);
     settings.config = ThreadConfig::new(values);
     Ok(settings)
 }
@@ -261,7 +265,13 @@ fn mcp_server(server: &McpServer, session: &SessionMark) -> Value {
     value
 }
 
-fn fingerprint(values: &Map<String, Value>, settings: &ThreadSettings) -> u64 {
+/// Two parts of the instructions, as paragraphs.
+fn joined(first: Option<String>, second: Option<String>) -> Option<String> {
+    let parts: Vec<String> = first.into_iter().chain(second).collect();
+    (!parts.is_empty()).then(|| parts.join("\n\n"))
+}
+
+fn fingerprint(values: &Map<String, Value>, settings: &ThreadSettings, roles: &Roles) -> u64 {
     let mut hasher = DefaultHasher::new();
     // Keys of a `Map` are sorted, so equal configurations have equal texts.
     hasher.write(Value::Object(values.clone()).to_string().as_bytes());
@@ -270,5 +280,6 @@ fn fingerprint(values: &Map<String, Value>, settings: &ThreadSettings) -> u64 {
         hasher.write_u8(0);
     }
     hasher.write(settings.cwd.as_os_str().as_encoded_bytes());
+    roles.hash(&mut hasher);
     hasher.finish()
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use agent_core::{
-    Agent, AgentEvent, CancelHandle, CancelReason, Outcome, StopStep, SubagentEvent, ToolCallId,
-    ToolEvent, ToolStatus,
+    Agent, AgentEvent, Bot, CancelHandle, CancelReason, Outcome, StopStep, SubagentEvent, Team,
+    ToolCallId, ToolEvent, ToolStatus,
 };
 use testkit::{ModelServer, model::Options, procs};
 
@@ -128,4 +128,49 @@ async fn a_cancel_ends_what_sub_agents_do_and_the_server_is_kept() {
     procs::wait_until_gone(|| stage.processes(), Duration::from_secs(4))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_members_prompt_reaches_the_sub_agent_that_takes_its_role() {
+    let test = "a_members_prompt_reaches_the_sub_agent_that_takes_its_role";
+    let Some(codex) = testkit::cli::require_codex(test) else {
+        return;
+    };
+    let model = ModelServer::start(Options::default()).await.unwrap();
+    let stage = Stage::new(&codex, |_| {});
+    let call =
+        r#"#script:tool #cmd:spawn_agent {"message": "review it", "agent_type": "code-reviewer"}"#;
+    let mut asked = turn(call, Some(model.base_url()));
+    let member = |name: &str, prompt: &str| Bot {
+        name: name.into(),
+        system_prompt: prompt.into(),
+        ..Bot::default()
+    };
+    asked.team = Team::Coordinate;
+    asked.bots.extend([
+        member("Code Reviewer", "You say \"no\" to\neverything, \\ always."),
+        member("Worker", "You work."),
+    ]);
+    let (events, result) = stage.run(&asked).await;
+    assert!(matches!(result, Ok(Outcome::Completed(_))), "{result:?}");
+    assert!(
+        matches!(ended(&events).as_slice(), [(_, ToolStatus::Done)]),
+        "{events:?}"
+    );
+    let requests = model.requests();
+    let bodies: Vec<String> = requests
+        .iter()
+        .filter(|request| request.path.ends_with("/responses"))
+        .map(|request| request.body.to_string())
+        .collect();
+    let leader = bodies.first().unwrap();
+    for told in ["You lead a team", "`code-reviewer`", "worker-member: {"] {
+        assert!(leader.contains(told), "{told} is missing: {leader}");
+    }
+    let prompt = r#"You say \"no\" to\neverything, \\ always."#;
+    assert!(!leader.contains(prompt));
+    let reviewers = bodies.iter().filter(|body| body.contains(prompt)).count();
+    assert_eq!(reviewers, 1, "{bodies:#?}");
+    let left: Vec<_> = std::fs::read_dir(&stage.workspace.cwd).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
