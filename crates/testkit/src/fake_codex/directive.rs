@@ -7,11 +7,22 @@ use std::time::Duration;
 pub(super) enum Directive {
     Say(String),
     History,
-    Deltas { count: u32, rate: f64, size: usize },
+    Deltas {
+        count: u32,
+        rate: f64,
+        size: usize,
+    },
     Reason(String),
     Tool(String),
+    /// A request to the client: its method and its parameters beside the ids.
+    Ask {
+        method: String,
+        params: String,
+    },
     Replay(String),
-    Big { bytes: usize },
+    Big {
+        bytes: usize,
+    },
     Garbage,
     HalfLine,
     Exit(u8),
@@ -50,6 +61,13 @@ fn one(text: &str) -> Directive {
         },
         "reason" => Directive::Reason(rest.to_owned()),
         "tool" => Directive::Tool(rest.to_owned()),
+        "ask" => {
+            let (method, params) = rest.split_once(' ').unwrap_or((rest, "{}"));
+            Directive::Ask {
+                method: method.to_owned(),
+                params: params.to_owned(),
+            }
+        }
         "replay" => Directive::Replay(rest.to_owned()),
         "big" => Directive::Big {
             bytes: number(rest, "bytes").map_or(1 << 20, |bytes| bytes as usize),

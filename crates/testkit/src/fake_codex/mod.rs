@@ -15,6 +15,7 @@
 //! | `#fake:deltas count=N rate=R size=B` | a message of N deltas, R per second (0: no pause), B bytes each, with time stamps |
 //! | `#fake:reason TEXT` | a reasoning item |
 //! | `#fake:tool COMMAND` | a command execution that prints its own text and ends well; nothing is run |
+//! | `#fake:ask METHOD {PARAMS}` | a request to the client, with the ids of the turn; the answer is said as a message |
 //! | `#fake:replay NAME` | the notifications of a turn of the [transcript](crate::transcript) NAME |
 //! | `#fake:big bytes=N` | one delta of N bytes: one long line |
 //! | `#fake:garbage` | lines that are not JSON and not UTF-8, and an unknown notification |
@@ -28,6 +29,7 @@
 //! Threads live in memory and, once they have had a turn, under `sessions` of the home folder, so that another
 //! process can resume them.
 
+mod asks;
 pub(crate) mod directive;
 mod session;
 mod shapes;

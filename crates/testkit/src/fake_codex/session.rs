@@ -13,7 +13,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    End, FakeCodex, directive, shapes,
+    End, FakeCodex,
+    asks::Asks,
+    directive, shapes,
     store::Store,
     turn::{Control, Turn},
 };
@@ -37,6 +39,7 @@ where
         experimental: false,
         threads: HashMap::new(),
         turns: JoinSet::new(),
+        asks: Asks::default(),
         next: 0,
     };
     let end = session.talk(BufReader::new(reader)).await?;
@@ -75,11 +78,16 @@ struct Session {
     threads: HashMap<String, Thread>,
     /// Each gives its thread and, if the prompt ends the process, the exit code.
     turns: JoinSet<(String, Option<u8>)>,
+    asks: Asks,
     next: u64,
 }
 
 #[derive(Deserialize)]
 struct Incoming {
+    #[serde(default)]
+    result: Option<Value>,
+    #[serde(default)]
+    error: Option<Value>,
     #[serde(default)]
     id: Option<Value>,
     #[serde(default)]
@@ -127,9 +135,14 @@ impl Session {
         let Ok(message) = serde_json::from_slice::<Incoming>(line) else {
             return;
         };
-        // Notifications and answers need no reaction.
-        let (Some(method), Some(id)) = (message.method, message.id) else {
-            return;
+        let (method, id) = match (message.method, message.id) {
+            (Some(method), Some(id)) => (method, id),
+            (None, Some(id)) => {
+                let answer = message.result.or(message.error).unwrap_or_default();
+                return self.asks.answered(&id, answer);
+            }
+            // Notifications need no reaction.
+            (_, None) => return,
         };
         let answer = match message.params {
             None => refuse("Invalid request: missing field `params`"),
@@ -242,6 +255,7 @@ impl Session {
         let prompt = texts.join("\n");
         let store = self.store.clone();
         let out = self.out.clone();
+        let asks = self.asks.clone();
         let thread = self.known(params)?;
         if let Some(running) = &thread.running {
             // Codex takes it as a steer of the running turn.
@@ -257,7 +271,7 @@ impl Session {
             deaf: Arc::default(),
         };
         thread.running = Some(control.clone());
-        let running = Turn::new(id.clone(), control, thread.prompts.clone(), out);
+        let running = Turn::new(id.clone(), control, thread.prompts.clone(), out, asks);
         let directives = directive::parse(&prompt);
         self.turns
             .spawn(async move { (id, running.run(directives).await) });

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{directive::Directive, shapes};
+use super::{asks::Asks, directive::Directive, shapes};
 use crate::{
     clock,
     transcript::{self, Line, Message},
@@ -43,6 +43,7 @@ pub(super) struct Turn {
     pub(super) control: Control,
     pub(super) prompts: Vec<String>,
     pub(super) out: mpsc::Sender<Bytes>,
+    asks: Asks,
     items: u32,
     last: Vec<Value>,
 }
@@ -53,12 +54,14 @@ impl Turn {
         control: Control,
         prompts: Vec<String>,
         out: mpsc::Sender<Bytes>,
+        asks: Asks,
     ) -> Self {
         Self {
             thread,
             control,
             prompts,
             out,
+            asks,
             items: 0,
             last: Vec::new(),
         }
@@ -108,6 +111,19 @@ impl Turn {
         self.notify("thread/tokenUsage/updated", usage).await
     }
 
+    /// Asks the client, waits for the answer for as long as it takes, and says it.
+    async fn ask(&mut self, method: &str, params: &str) -> Result<(), Stop> {
+        let mut params: Value = serde_json::from_str(params).unwrap_or_else(|_| json!({}));
+        params["threadId"] = json!(self.thread);
+        params["turnId"] = json!(self.control.turn);
+        params["itemId"] = json!(self.item_id("asked"));
+        let (id, answer) = self.asks.open();
+        let request = json!({"method": method, "id": id, "params": params});
+        self.write(format!("{request}\n").into()).await?;
+        let answer = answer.await.map_err(|_| Stop::Gone)?;
+        self.message([answer.to_string()], Duration::ZERO).await
+    }
+
     async fn conclude(&mut self, status: &str, error: Option<&str>) -> Result<(), Stop> {
         if let Some(message) = error {
             let error =
@@ -134,6 +150,7 @@ impl Turn {
             Directive::Deltas { count, rate, size } => self.deltas(count, rate, size).await,
             Directive::Reason(text) => self.reason(&text).await,
             Directive::Tool(command) => self.tool(&command).await,
+            Directive::Ask { method, params } => self.ask(&method, &params).await,
             Directive::Replay(name) => self.replay(&name).await,
             Directive::Big { bytes } => {
                 self.message([format!("{} ", "x".repeat(bytes))], Duration::ZERO)
