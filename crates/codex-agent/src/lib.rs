@@ -12,6 +12,7 @@
 //! * A turn's end leaves nothing of its tools running; a cancelled one neither, within four seconds.
 //! * The conversation's id is stored as soon as it can be resumed; a conversation that is unknown here is replaced by a
 //!   fresh one, and the person is told.
+//! * A question to the person leaves Codex's turn open in its warm app-server until the next turn (`pausing`).
 //! * A stream that breaks shows its text once (`agent_core::void_text`).
 //!
 //! # Example
@@ -26,10 +27,13 @@
 #![warn(missing_docs)]
 
 mod binary;
+mod elicitation;
 mod failure;
 mod home;
 mod map;
 mod opening;
+mod pausing;
+mod questions;
 mod requests;
 mod roles;
 mod servers;
@@ -47,6 +51,7 @@ use agent_core::{
 use futures::future::{BoxFuture, FutureExt};
 
 pub use home::HomePolicy;
+pub use requests::Approvals;
 pub use servers::Deadlines;
 pub use thread_config::Access;
 
@@ -64,6 +69,8 @@ pub struct CodexConfig {
     pub homes: HomePolicy,
     /// What the agent may do on this machine.
     pub access: Access,
+    /// When the person is asked.
+    pub approvals: Approvals,
     /// The environment of the image: the CLI gets an allow-list of it, tools get all but secrets.
     pub image: Environment,
     /// How long Codex may take to answer one request.
@@ -82,6 +89,7 @@ impl CodexConfig {
             binary: None,
             homes,
             access: Access::WorkspaceWrite,
+            approvals: Approvals::Never,
             image: Environment::new(),
             rpc_timeout: Duration::from_secs(300),
             deadlines: Deadlines {

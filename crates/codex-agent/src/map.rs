@@ -5,8 +5,8 @@ mod subagents;
 use std::collections::{BTreeMap, HashSet};
 
 use agent_core::{
-    AgentEvent, BlockId, Notice, NoticeKind, PlanStatus, PlanStep, ToolCallId, ToolEvent, Usage,
-    UsageSource,
+    AgentEvent, BlockId, Notice, NoticeKind, PlanStatus, PlanStep, ToolCallId, ToolEvent,
+    ToolStatus, Usage, UsageSource,
     void_text::{AnswerText, events, restarted},
 };
 use codex_app_server::protocol::{
@@ -29,7 +29,7 @@ pub(crate) struct Mapper {
     reasoning: BTreeMap<ItemId, u32>,
     /// Whether reasoning was shown and nothing else since.
     reasoning_open: bool,
-    /// Tool calls that have been started, with their input as shown.
+    /// Tool calls that run, with their input as shown.
     calls: BTreeMap<ItemId, Value>,
     subagents: Subagents,
     usage: Usage,
@@ -61,6 +61,44 @@ impl Mapper {
     /// The turn's token figures so far; `None` before the first.
     pub(crate) fn usage(&self) -> Option<Usage> {
         (self.usage != Usage::default()).then(|| self.usage.clone())
+    }
+
+    /// What is known of the files of a patch that runs, as a list.
+    pub(crate) fn files_of(&self, patch: &str) -> Option<String> {
+        let input = self.calls.get(patch)?;
+        let changes = input["changes"].as_array().into_iter().flatten();
+        let paths: Vec<String> = std::iter::once(input)
+            .filter(|input| input["changes"].is_null())
+            .chain(changes)
+            .filter_map(|change| Some(format!("- `{}`", change["file_path"].as_str()?)))
+            .collect();
+        (!paths.is_empty()).then(|| paths.join("\n"))
+    }
+
+    /// The turn waits for the person, and its message ends: what runs is not shown as running any more.
+    pub(crate) fn pause(&mut self) -> Vec<AgentEvent> {
+        let calls = std::mem::take(&mut self.calls).into_keys();
+        let mut events: Vec<AgentEvent> = calls
+            .filter_map(|id| call(&id))
+            .map(|call| {
+                AgentEvent::Tool(ToolEvent::Finished {
+                    call,
+                    status: ToolStatus::Done,
+                    output: "[waits for an answer]".to_owned(),
+                })
+            })
+            .collect();
+        events.extend(self.pause_subagents());
+        events
+    }
+
+    /// The turn goes on in a message of its own, with figures of its own.
+    pub(crate) fn go_on(&mut self) -> Vec<AgentEvent> {
+        self.answer = AnswerText::default();
+        self.reasoning.clear();
+        self.reasoning_open = false;
+        self.usage = Usage::default();
+        self.reopen_subagents()
     }
 
     /// The events that a notification amounts to. Those of turns that have no part in this one amount to nothing.
@@ -254,12 +292,14 @@ impl Mapper {
         let Some(call) = call(&id) else {
             return Vec::new();
         };
-        let mut events = match self.calls.get(&id) {
+        let mut events = match self.calls.remove(&id) {
             None => {
                 self.log_unknown(item);
-                self.begin_call(&id, parent, &card)
+                let events = self.begin_call(&id, parent, &card);
+                self.calls.remove(&id);
+                events
             }
-            Some(shown) if *shown == card.input => Vec::new(),
+            Some(shown) if shown == card.input => Vec::new(),
             // The arguments of some tools are only known when they are done.
             Some(_) => vec![AgentEvent::Tool(ToolEvent::Input {
                 call: call.clone(),

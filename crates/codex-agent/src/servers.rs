@@ -15,7 +15,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use crate::{CodexConfig, binary};
+use crate::{CodexConfig, binary, pausing::Paused};
 
 /// What the CLI itself gets of the environment, if it is there: nothing but what it needs to run and to reach
 /// its provider. Its tools' environment is another matter.
@@ -52,6 +52,8 @@ pub(crate) struct Server {
     pub(crate) instance: Instance,
     /// The conversation that is loaded and listened to.
     pub(crate) loaded: Option<Loaded>,
+    /// The turn that waits for the person in it.
+    pub(crate) paused: Option<Paused>,
     /// The session's temporary folder. After `instance`, so that it goes when the processes have gone.
     pub(crate) scratch: Scratch,
 }
@@ -114,6 +116,7 @@ impl Servers {
         Ok(Server {
             instance: Instance::start(self.instance(program, home, scratch.path())),
             loaded: None,
+            paused: None,
             scratch,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::StopStep;
+use agent_core::{AgentEvent, StopStep};
 use codex_app_server::{
     Connection, RpcError, ThreadEvent, ThreadStream,
     protocol::{Notification, ThreadId, TurnId},
@@ -10,7 +10,7 @@ use codex_app_server::{
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use crate::{map::Mapper, requests, turn::Drive};
+use crate::{map::Mapper, turn::Drive};
 
 /// The mark that Codex puts into the environment of everything a tool starts.
 const TOOL_MARKS: &[&str] = &["CODEX_TOOL_CALL_ID"];
@@ -33,7 +33,11 @@ impl Drive<'_> {
         turn: &TurnId,
         mapper: &mut Mapper,
     ) -> (StopStep, u32) {
-        let confirmed = self.interrupt(connection, stream, Some(turn), mapper).await;
+        let (confirmed, events) = self.interrupt(connection, stream, Some(turn), mapper).await;
+        for event in events {
+            // What was said before the stop is still shown; a closed sink ends nothing here.
+            let _ = self.cx.events.emit(event).await;
+        }
         if confirmed && self.sweep(connection, stream.id(), mapper).await {
             return (StopStep::Protocol, 0);
         }
@@ -45,15 +49,16 @@ impl Drive<'_> {
     }
 
     /// Interrupts the turn, if it still runs, and what its sub-agents do: to Codex these are turns of their own, which
-    /// go on without it. True when Codex has confirmed that nothing of it runs any more.
+    /// go on without it. True when Codex has confirmed that nothing of it runs any more; and what it said until then.
     pub(crate) async fn interrupt(
         &self,
         connection: &Connection,
         stream: &mut ThreadStream,
         turn: Option<&TurnId>,
         mapper: &mut Mapper,
-    ) -> bool {
+    ) -> (bool, Vec<AgentEvent>) {
         let thread = stream.id().clone();
+        let mut said = Vec::new();
         let interrupted = async {
             if let Some(turn) = turn {
                 connection.client().turn_interrupt(&thread, turn).await?;
@@ -64,7 +69,7 @@ impl Drive<'_> {
                 let notification = match stream.next().await {
                     ThreadEvent::Notification(notification) => notification,
                     ThreadEvent::Request(request) => {
-                        requests::answer(request, self.config.access);
+                        request.refuse("the turn is being stopped");
                         continue;
                     }
                     ThreadEvent::Lost { .. } => return Ok(false),
@@ -73,10 +78,7 @@ impl Drive<'_> {
                     running = running.filter(|turn| event.turn.id != **turn);
                 }
                 let begins = matches!(notification, Notification::TurnStarted(_));
-                for event in mapper.map(notification) {
-                    // What was said before the stop is still shown; a closed sink ends nothing here.
-                    let _ = self.cx.events.emit(event).await;
-                }
+                said.extend(mapper.map(notification));
                 if begins {
                     interrupt_subagents(connection, mapper).await;
                 }
@@ -84,10 +86,8 @@ impl Drive<'_> {
             Ok(true)
         };
         let confirmed = timeout(INTERRUPT_LIMIT, interrupted).await;
-        for event in mapper.abandon_subagents() {
-            let _ = self.cx.events.emit(event).await;
-        }
-        matches!(confirmed, Ok(Ok::<bool, RpcError>(true)))
+        said.extend(mapper.abandon_subagents());
+        (matches!(confirmed, Ok(Ok::<bool, RpcError>(true))), said)
     }
 
     /// Ends what the turn's tools started and left behind. True when nothing is left.

@@ -16,13 +16,13 @@ use agent_core::{
     environment::{Environment, without_secrets},
 };
 use codex_app_server::protocol::{
-    ApprovalPolicy, SandboxMode, ThreadConfig, ThreadId, ThreadResumeParams, ThreadStartParams,
+    SandboxMode, ThreadConfig, ThreadId, ThreadResumeParams, ThreadStartParams,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use supervisor::{SESSION_MARK, SessionMark};
 
-use crate::{CodexConfig, roles::Roles};
+use crate::{CodexConfig, requests::Approvals, roles::Roles};
 
 /// The provider's name within a thread's configuration.
 pub(crate) const PROVIDER: &str = "wegent";
@@ -57,6 +57,7 @@ pub(crate) struct ThreadSettings {
     instructions: Option<String>,
     cwd: PathBuf,
     sandbox: SandboxMode,
+    approvals: Approvals,
     /// Two equal ones need no reload of a loaded thread.
     pub(crate) fingerprint: u64,
 }
@@ -97,7 +98,12 @@ pub(crate) fn thread_settings(
     );
     values.insert(
         "features".to_owned(),
-        json!({ "shell_snapshot": false, "plugins": false }),
+        json!({
+            "shell_snapshot": false,
+            "plugins": false,
+            // Without it the model can ask the person in plan mode only.
+            "default_mode_request_user_input": codex.approvals.asks(),
+        }),
     );
     // Codex 0.169 offers its plan to no model of its own catalogue; the person sees it as a checklist.
     values.insert(
@@ -128,6 +134,7 @@ pub(crate) fn thread_settings(
         instructions: joined(turn.instructions.clone(), roles.instructions()),
         cwd: workspace.cwd.clone(),
         sandbox: codex.access.sandbox(),
+        approvals: codex.approvals,
         fingerprint: 0,
     };
     settings.fingerprint = fingerprint(&values, &settings, &roles);
@@ -143,7 +150,7 @@ impl ThreadSettings {
             model_provider: self.provider.map(str::to_owned),
             cwd: Some(self.cwd.clone()),
             sandbox: Some(self.sandbox),
-            approval_policy: Some(ApprovalPolicy::Never),
+            approval_policy: Some(self.approvals.policy()),
             config: self.config.clone(),
             developer_instructions: self.instructions.clone(),
             ..ThreadStartParams::default()
@@ -158,7 +165,7 @@ impl ThreadSettings {
             model_provider: self.provider.map(str::to_owned),
             cwd: Some(self.cwd.clone()),
             sandbox: Some(self.sandbox),
-            approval_policy: Some(ApprovalPolicy::Never),
+            approval_policy: Some(self.approvals.policy()),
             config: self.config.clone(),
             developer_instructions: self.instructions.clone(),
             ..ThreadResumeParams::new(thread)

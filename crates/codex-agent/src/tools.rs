@@ -135,7 +135,7 @@ fn command(item: &CommandExecution) -> Card {
 }
 
 /// The command within `/bin/bash -lc '…'`, which is how Codex runs everything.
-fn unwrapped(command: &str) -> String {
+pub(crate) fn unwrapped(command: &str) -> String {
     let Some((shell, rest)) = command.split_once(' ') else {
         return command.to_owned();
     };

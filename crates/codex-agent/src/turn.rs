@@ -17,6 +17,8 @@ use crate::{
     CodexConfig,
     failure::{failed, is_hopeless},
     map::Mapper,
+    pausing::Paused,
+    questions::Open,
     requests,
     servers::{Loaded, Server},
     stopping::kill,
@@ -43,12 +45,31 @@ pub(crate) struct Driven {
     pub(crate) result: Result<Outcome, AgentError>,
     /// Whether the server is fit for another turn.
     pub(crate) reusable: bool,
+    /// The turn of Codex's that is still open, and waits for the person.
+    pub(crate) paused: Option<Paused>,
+}
+
+impl Driven {
+    /// A turn that failed, and took its server with it.
+    pub(crate) fn failed(error: AgentError) -> Self {
+        Self::over(Err(error), false)
+    }
+
+    fn over(result: Result<Outcome, AgentError>, reusable: bool) -> Self {
+        Self {
+            result,
+            reusable,
+            paused: None,
+        }
+    }
 }
 
 /// Why listening stopped.
 enum End {
     /// Codex said that the turn is over.
     Turn(Box<codex_app_server::protocol::Turn>),
+    /// Codex asks something that a person has to answer.
+    Question(Box<Open>),
     /// The turn was told to stop.
     Cancel(CancelReason),
     /// Waiting on is of no use: the provider does not take the key, or nothing at all has come for too long.
@@ -58,26 +79,22 @@ enum End {
 impl Drive<'_> {
     /// Runs the turn on `server`.
     pub(crate) async fn run(&self, server: &mut Server) -> Driven {
+        if let Some(driven) = self.take_up(server).await {
+            return driven;
+        }
         let mut begun = self.begin(server).await;
         // A warm process can have died unnoticed. Nothing of the turn has been seen, so the next process can have it.
         if matches!(begun, Err(Err(AgentError::Exited { .. }))) {
             tracing::warn!("codex was lost before the turn began; it is begun once more");
             begun = self.begin(server).await;
         }
-        let (connection, mut loaded, turn) = match begun {
-            Ok(begun) => begun,
-            Err(result) => {
-                return Driven {
-                    result,
-                    reusable: false,
-                };
+        match begun {
+            Ok((connection, loaded, turn)) => {
+                let mapper = Mapper::new(loaded.stream.id().clone(), turn.clone());
+                self.drive(server, &connection, loaded, turn, mapper).await
             }
-        };
-        let driven = self.drive(&connection, &mut loaded.stream, turn).await;
-        if driven.reusable {
-            server.loaded = Some(loaded);
+            Err(result) => Driven::over(result, false),
         }
-        driven
     }
 
     /// Opens the conversation and starts the turn in it. The error is what becomes of a turn that didn't begin.
@@ -94,48 +111,72 @@ impl Drive<'_> {
         Ok((connection, loaded, turn))
     }
 
-    async fn drive(
+    /// Follows the turn to its end, or to a question. The conversation stays loaded in a server that is fit for more.
+    pub(crate) async fn drive(
+        &self,
+        server: &mut Server,
+        connection: &Connection,
+        mut loaded: Loaded,
+        turn: TurnId,
+        mapper: Mapper,
+    ) -> Driven {
+        let mut driven = self
+            .follow(connection, &mut loaded.stream, turn, mapper)
+            .await;
+        if driven.reusable {
+            server.loaded = Some(loaded);
+        }
+        server.paused = driven.paused.take();
+        driven
+    }
+
+    async fn follow(
         &self,
         connection: &Connection,
         stream: &mut ThreadStream,
         turn: TurnId,
+        mut mapper: Mapper,
     ) -> Driven {
         let thread = stream.id().clone();
-        let mut mapper = Mapper::new(thread.clone(), turn.clone());
         match self.listen(stream, &turn, &mut mapper).await {
             Ok(End::Turn(ended)) => {
-                // They outlive a turn that failed; after any other they are done.
-                let quiet = mapper.running_subagents().is_empty()
-                    || self.interrupt(connection, stream, None, &mut mapper).await;
+                // Sub-agents outlive a turn that failed; after any other they are done.
+                let quiet = self.quiet(connection, stream, &mut mapper).await;
                 let swept = self.sweep(connection, &thread, &mapper).await;
-                Driven {
-                    result: self.completed(*ended, mapper, &thread),
-                    reusable: quiet && swept,
-                }
+                Driven::over(self.completed(*ended, mapper, &thread), quiet && swept)
             }
+            Ok(End::Question(open)) => self.ask(&thread, turn, *open, mapper).await,
             Ok(End::Cancel(reason)) => {
                 let (step, survivors) = self.stop(connection, stream, &turn, &mut mapper).await;
-                let usage = mapper.usage();
-                Driven {
-                    result: Ok(cancelled(reason, step, survivors, usage)),
-                    reusable: step == StopStep::Protocol,
-                }
+                let outcome = cancelled(reason, step, survivors, mapper.usage());
+                Driven::over(Ok(outcome), step == StopStep::Protocol)
             }
             Ok(End::Hopeless(error)) => {
                 let (step, _) = self.stop(connection, stream, &turn, &mut mapper).await;
-                Driven {
-                    result: Err(error),
-                    reusable: step == StopStep::Protocol,
-                }
+                Driven::over(Err(error), step == StopStep::Protocol)
             }
             Err(error) => {
                 self.sweep(connection, &thread, &mapper).await;
-                Driven {
-                    result: Err(error),
-                    reusable: false,
-                }
+                Driven::failed(error)
             }
         }
+    }
+
+    /// Ends what sub-agents still do. True when they do nothing any more.
+    async fn quiet(
+        &self,
+        connection: &Connection,
+        stream: &mut ThreadStream,
+        mapper: &mut Mapper,
+    ) -> bool {
+        if mapper.running_subagents().is_empty() {
+            return true;
+        }
+        let (quiet, events) = self.interrupt(connection, stream, None, mapper).await;
+        for event in events {
+            let _ = self.cx.events.emit(event).await;
+        }
+        quiet
     }
 
     /// Starts the turn. A cancel meanwhile waits for Codex's word a little: without the turn's id nothing can be
@@ -164,8 +205,16 @@ impl Drive<'_> {
         }
     }
 
-    /// The prompt as Codex takes it.
+    /// The prompt as Codex takes it; or an answer whose question has lapsed meanwhile.
     fn input(&self) -> Vec<UserInput> {
+        if let Some(answer) = &self.turn.answer {
+            let text = format!(
+                "This is the answer to what you asked before. The request itself has lapsed in the meantime, so ask \
+                 again or repeat the step if it still matters.\n\n{}",
+                answer.to_text()
+            );
+            return vec![UserInput::text(text)];
+        }
         let parts = self.turn.prompt.0.iter();
         parts
             .map(|part| match part {
@@ -208,8 +257,11 @@ impl Drive<'_> {
             let notification = match event {
                 ThreadEvent::Notification(notification) => notification,
                 ThreadEvent::Request(request) => {
-                    requests::answer(request, self.config.access);
-                    continue;
+                    let (access, approvals) = (self.config.access, self.config.approvals);
+                    match requests::take(request, access, approvals) {
+                        Some(open) => return Ok(End::Question(Box::new(open))),
+                        None => continue,
+                    }
                 }
                 ThreadEvent::Lost { why } => return Err(lost(&why)),
             };
@@ -250,12 +302,8 @@ impl Drive<'_> {
     }
 
     async fn remember(&self, thread: &ThreadId) -> Result<(), AgentError> {
-        let Ok(id) = SessionId::new(thread.as_str()) else {
+        let Some(session) = session(thread) else {
             return Ok(());
-        };
-        let session = SessionRef {
-            agent: AgentKind::Codex,
-            id,
         };
         SessionStore::new(&self.workspace.state)
             .save(self.turn.bot().id.as_deref(), &session)
@@ -275,10 +323,7 @@ impl Drive<'_> {
                 text: mapper.final_answer().unwrap_or_default().to_owned(),
                 stop: StopReason::EndTurn,
                 usage: mapper.usage(),
-                session: SessionId::new(thread.as_str()).ok().map(|id| SessionRef {
-                    agent: AgentKind::Codex,
-                    id,
-                }),
+                session: session(thread),
                 changes: FileChanges::default(),
             })),
             TurnStatus::Failed => Err(failed(&ended.error.unwrap_or_default())),
@@ -293,6 +338,15 @@ impl Drive<'_> {
             }
         }
     }
+}
+
+/// The conversation, for a later turn.
+pub(crate) fn session(thread: &ThreadId) -> Option<SessionRef> {
+    let id = SessionId::new(thread.as_str()).ok()?;
+    Some(SessionRef {
+        agent: AgentKind::Codex,
+        id,
+    })
 }
 
 fn cancelled(

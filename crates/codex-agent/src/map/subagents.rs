@@ -96,6 +96,26 @@ impl Mapper {
             .collect()
     }
 
+    /// The end of all blocks, while the turn waits for the person. The sub-agents work on.
+    pub(super) fn pause_subagents(&mut self) -> Vec<AgentEvent> {
+        let agents = self.subagents.agents.values_mut();
+        agents
+            .filter_map(|agent| {
+                let note = "[works on while the turn waits for an answer]".to_owned();
+                Some(finished(agent.call.take()?, ToolStatus::Done, note))
+            })
+            .collect()
+    }
+
+    /// New blocks for the sub-agents that work on.
+    pub(super) fn reopen_subagents(&mut self) -> Vec<AgentEvent> {
+        let running = self.running_subagents();
+        running
+            .iter()
+            .flat_map(|(thread, turn)| self.subagent_begins(thread, turn))
+            .collect()
+    }
+
     /// What a thread says that isn't the turn's own.
     pub(super) fn of_subagent(&mut self, notification: Notification) -> Vec<AgentEvent> {
         let Some((thread, turn)) = notification.turn() else {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails should fail at once")]
 
 mod fake;
+mod questions;
 mod real;
 mod stage;
 mod subagents;
