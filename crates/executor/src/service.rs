@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     at_start,
     clock::Clock,
-    config::{Access, Config, Mode},
+    config::{Access, Approvals, Config, Mode},
     courier::RetryPolicy,
     factory::Agents,
     heartbeat::{self, Binding},
@@ -175,6 +175,11 @@ fn codex_config(config: &Config) -> codex_agent::CodexConfig {
             first_progress: config.codex.turn_startup_timeout,
         },
         idle: config.codex.idle,
+        approvals: match config.codex.approvals {
+            Approvals::Never => codex_agent::Approvals::Never,
+            Approvals::OnRequest => codex_agent::Approvals::OnRequest,
+            Approvals::Untrusted => codex_agent::Approvals::Untrusted,
+        },
         ..codex_agent::CodexConfig::new(config.identity.name.clone(), homes)
     }
 }

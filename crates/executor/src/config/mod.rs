@@ -15,7 +15,7 @@ mod veil;
 pub use environment::ImageEnvironment;
 pub use http_client::{HttpUrl, NotAnHttpUrl, Proxies as ProxyConfig};
 pub use parts::{
-    Access, ClaudeConfig, CodexConfig, DeliveryConfig, DispatchConfig, HeartbeatBinding,
+    Access, Approvals, ClaudeConfig, CodexConfig, DeliveryConfig, DispatchConfig, HeartbeatBinding,
     HeartbeatConfig, IdentityConfig, LogConfig, Mode, PathsConfig, ServerConfig, TaskAtStart,
 };
 pub(crate) use read::parse_host;

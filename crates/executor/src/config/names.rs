@@ -61,6 +61,8 @@ pub const WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS: &str =
     "WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS";
 /// Seconds after which an idle Codex app-server is given back. Default 600.
 pub const WEGENT_CODEX_IDLE_SECONDS: &str = "WEGENT_CODEX_IDLE_SECONDS";
+/// When Codex asks the person whether it may do something: `never`, `on-request` or `untrusted`. Default `never`.
+pub const WEGENT_CODEX_APPROVALS: &str = "WEGENT_CODEX_APPROVALS";
 /// The Claude Code CLI. Default: looked up in `~/.local/bin` and on `PATH` when it is needed.
 pub const CLAUDE_BINARY_PATH: &str = "CLAUDE_BINARY_PATH";
 /// Another spelling of [`CLAUDE_BINARY_PATH`], read where that one isn't set.

@@ -163,6 +163,20 @@ pub struct CodexConfig {
     pub turn_startup_timeout: Duration,
     /// How long an app-server may be idle before it is given back.
     pub idle: Duration,
+    /// When it asks the person whether it may do something.
+    pub approvals: Approvals,
+}
+
+/// When the person is asked whether an agent may do something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Approvals {
+    /// Never.
+    #[default]
+    Never,
+    /// When it wants more than its sandbox allows.
+    OnRequest,
+    /// Before everything but what is known to be harmless.
+    Untrusted,
 }
 
 impl Default for CodexConfig {
@@ -173,6 +187,7 @@ impl Default for CodexConfig {
             rpc_timeout: Duration::from_secs(300),
             turn_startup_timeout: Duration::from_secs(180),
             idle: Duration::from_secs(600),
+            approvals: Approvals::Never,
         }
     }
 }

@@ -6,10 +6,10 @@ use tracing_subscriber::EnvFilter;
 use wegent_protocol::FlatRules;
 
 use super::{
-    Access, ClaudeConfig, CodexConfig, Config, ConfigError, DeliveryConfig, DispatchConfig,
-    HeartbeatBinding, HeartbeatConfig, HttpUrl, IdentityConfig, ImageEnvironment, LogConfig, Mode,
-    PathsConfig, Problem, ProblemKind, ProxyConfig, ServerConfig, TaskAtStart, names,
-    reader::Reader,
+    Access, Approvals, ClaudeConfig, CodexConfig, Config, ConfigError, DeliveryConfig,
+    DispatchConfig, HeartbeatBinding, HeartbeatConfig, HttpUrl, IdentityConfig, ImageEnvironment,
+    LogConfig, Mode, PathsConfig, Problem, ProblemKind, ProxyConfig, ServerConfig, TaskAtStart,
+    names, reader::Reader,
 };
 use crate::heartbeat::{Bound, HeartbeatId, HeartbeatKind};
 
@@ -270,7 +270,18 @@ fn codex(reader: &mut Reader<'_>) -> CodexConfig {
         idle: reader
             .seconds(names::WEGENT_CODEX_IDLE_SECONDS)
             .unwrap_or(default.idle),
+        approvals: approvals(reader).unwrap_or(default.approvals),
     }
+}
+
+fn approvals(reader: &mut Reader<'_>) -> Option<Approvals> {
+    let expected = "`never`, `on-request` or `untrusted`";
+    reader.parsed(names::WEGENT_CODEX_APPROVALS, expected, |word| match word {
+        "never" => Some(Approvals::Never),
+        "on-request" => Some(Approvals::OnRequest),
+        "untrusted" => Some(Approvals::Untrusted),
+        _ => None,
+    })
 }
 
 fn claude(reader: &mut Reader<'_>) -> ClaudeConfig {
