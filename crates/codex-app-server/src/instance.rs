@@ -32,7 +32,9 @@ pub struct InstanceConfig {
     pub guard: Guard,
     /// Codex's native binary. (Its npm wrapper would add a process that orphans the real one when killed.)
     pub program: PathBuf,
-    /// Arguments after `app-server`, such as `-c key=value`. Everybody on the machine can read them: no secrets.
+    /// What makes the program speak the protocol: `app-server`.
+    pub command: OsString,
+    /// Arguments after it, such as `-c key=value`. Everybody on the machine can read them: no secrets.
     pub args: Vec<OsString>,
     /// The environment, complete. Tools can read it: no secrets.
     pub env: ChildEnv,
@@ -70,6 +72,7 @@ impl InstanceConfig {
         Self {
             guard,
             program: program.into(),
+            command: "app-server".into(),
             args: Vec::new(),
             env: ChildEnv::default(),
             cwd: cwd.into(),
@@ -90,7 +93,7 @@ impl InstanceConfig {
     }
 
     fn spec(&self) -> Spec {
-        let mut args = vec![OsString::from("app-server")];
+        let mut args = vec![self.command.clone()];
         args.extend(self.args.iter().cloned());
         Spec {
             program: self.program.clone(),
