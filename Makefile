@@ -8,7 +8,7 @@ LATEST_DIR := $(CLI_DIR)/latest
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help cli build test test-fast test-latest demo bench lint fmt fmt-check clippy deny doc release clean
+.PHONY: help cli build test test-fast test-latest demo bench bench-daemon soak lint fmt fmt-check clippy deny doc release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,14 @@ demo: cli build ## A task for each agent from Wegent's request to the callbacks,
 bench: cli release ## Measure what an operator would ask about: start, memory, latency, size (release build)
 	$(CARGO) run --release --locked -q -p wegent-executor-tests --bin figures
 
+bench-daemon: cli ## Measure what codex-daemon adds to a warm question, and its cold start (release build)
+	$(CARGO) test --release --locked -q -p codex-daemon --test it -- --ignored --nocapture what_a_warm_question_adds
+
+SOAK_MINUTES ?= 10
+
+soak: cli ## Run codex-daemon under load, crashes included, for SOAK_MINUTES (10) and show that nothing grows
+	CODEX_DAEMON_SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --release --locked -q -p codex-daemon --test it -- --ignored --nocapture soak
+
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
@@ -58,8 +66,9 @@ doc: ## Build the documentation; warnings are errors
 
 lint: fmt-check clippy deny doc ## Everything but the tests
 
-release: ## Build the release binary
+release: ## Build the release binaries
 	$(CARGO) build --release --locked -p executor --bin wegent-executor
+	$(CARGO) build --release --locked -p codex-daemon --bin codex-daemon
 
 clean:
 	$(CARGO) clean

@@ -65,7 +65,7 @@ pub async fn run(
     environment: ProcessEnvironment,
     inherited: Option<UnixListener>,
 ) -> Result<(), DaemonError> {
-    let owner = Owner::claim(&config)?;
+    let owner = Owner::claim(&config, inherited.is_some())?;
     let systemd = Systemd::of(&environment);
     let program = program(&config, &environment)?;
     let listener = match inherited {
@@ -75,8 +75,10 @@ pub async fn run(
     supervisor::end_stale_sessions(&program.owner).await;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let hub = Hub::new(config, program, epoch())
-        .map_err(|error: TableError| DaemonError::Sessions(error_chain(&error)))?;
+    let hub = Hub::new(config, program, epoch()).map_err(|error| match error {
+        TableError::Path(error) => DaemonError::Path(error),
+        other => DaemonError::Sessions(error_chain(&other)),
+    })?;
     tracing::info!(pid = std::process::id(), socket = %hub.config.socket.display(), version = env!("CARGO_PKG_VERSION"), "daemon starts");
     let mut tasks = JoinSet::new();
     tasks.spawn(listener.run(Arc::clone(&hub)));

@@ -43,6 +43,8 @@
 #![warn(missing_docs)]
 
 mod alert;
+pub mod backup;
+mod bridge;
 pub mod cli;
 pub mod client;
 pub mod config;

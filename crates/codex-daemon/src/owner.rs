@@ -62,11 +62,12 @@ pub fn lock_path(socket: &Path) -> PathBuf {
 }
 
 impl Owner {
-    /// Becomes the daemon of the configured socket, whose old file is removed if nobody listens on it.
+    /// Becomes the daemon of the configured socket, whose old file is removed if nobody listens on it; with a socket
+    /// that systemd has bound for us (`inherited`) the file is left alone.
     ///
     /// # Errors
     /// [`OwnerError`]: somebody else is it, or a path can't be trusted.
-    pub fn claim(config: &Config) -> Result<Self, OwnerError> {
+    pub fn claim(config: &Config, inherited: bool) -> Result<Self, OwnerError> {
         paths::private_folder(folder_of(&config.socket))?;
         paths::private_folder(&config.state_dir)?;
         paths::private_folder(folder_of(&config.log_file))?;
@@ -79,7 +80,9 @@ impl Owner {
             _held: held,
         };
         owner.sign()?;
-        clear_socket(&config.socket)?;
+        if !inherited {
+            clear_socket(&config.socket)?;
+        }
         Ok(owner)
     }
 

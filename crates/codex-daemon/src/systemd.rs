@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use nix::fcntl::{FcntlArg, FdFlag};
+
 use crate::config::ProcessEnvironment;
 
 /// The way to systemd; without one, everything said is dropped.
@@ -68,8 +70,11 @@ fn address(name: &OsStr) -> Option<SocketAddr> {
 
 /// The socket that systemd has bound for us, if it did. To be called before any thread.
 pub fn inherited_socket() -> Option<UnixListener> {
-    listenfd::ListenFd::from_env()
+    let socket = listenfd::ListenFd::from_env()
         .take_unix_listener(0)
         .ok()
-        .flatten()
+        .flatten()?;
+    // It was passed to us so that it survives an exec; what we start must not have it.
+    let _ = nix::fcntl::fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    Some(socket)
 }

@@ -24,6 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    bridge,
     config::{Access, Config},
     protocol::{Mode, Warmth},
 };
@@ -82,7 +83,7 @@ impl Warm {
         };
         let mut settings =
             InstanceConfig::new(Guard::own(), &program.path, &config.state_dir, client);
-        settings.args = arguments(config.attach.as_deref());
+        run_what(&mut settings, config.attach.as_deref());
         settings.env = program.env.clone();
         settings.owner.clone_from(&program.owner);
         settings.handshake_timeout = config.handshake_timeout;
@@ -322,16 +323,24 @@ pub(crate) fn is_no_handshake(why: &InstanceError) -> bool {
     )
 }
 
-/// Arguments after `app-server`. Codex's own configuration stays the user's; but keys of the environment are not for
-/// tools, and no dump of the environment is written to disk.
-fn arguments(attach: Option<&Path>) -> Vec<OsString> {
+/// What is run. Codex's own configuration stays the user's; but keys of the environment are not for tools, and no dump of
+/// the environment is written to disk. Somebody else's app-server is reached by this same program, as a bridge.
+fn run_what(settings: &mut InstanceConfig, attach: Option<&Path>) {
     match attach {
-        Some(socket) => vec!["proxy".into(), "--sock".into(), socket.into()],
-        None => vec![
-            "-c".into(),
-            "shell_environment_policy.ignore_default_excludes=false".into(),
-            "-c".into(),
-            "features.shell_snapshot=false".into(),
-        ],
+        Some(socket) => {
+            settings.program = "/proc/self/exe".into();
+            settings.command = bridge::COMMAND.into();
+            settings.args = vec![socket.into()];
+        }
+        None => {
+            settings.args = [
+                "-c",
+                "shell_environment_policy.ignore_default_excludes=false",
+                "-c",
+                "features.shell_snapshot=false",
+            ]
+            .map(OsString::from)
+            .into();
+        }
     }
 }

@@ -75,6 +75,22 @@ pub enum Command {
     /// Say whether the daemon is well: exit code 0, or 7 with a reason per line.
     #[command(after_help = exit::ABOUT)]
     Health,
+    /// Look at the socket, the lock, files and folders, and say what mends what is wrong.
+    #[command(after_help = exit::ABOUT)]
+    Check,
+    /// Look at everything the daemon needs of this machine: Codex, its login, the sandbox, systemd.
+    #[command(after_help = exit::ABOUT)]
+    Doctor,
+    /// Write the sessions, the history and Codex's conversations of them into an archive.
+    Backup {
+        /// The archive, a .tar.gz that isn't there yet.
+        archive: PathBuf,
+    },
+    /// Restore an archive. No daemon may run.
+    Restore {
+        /// The archive.
+        archive: PathBuf,
+    },
     /// Print the figures as Prometheus text.
     Metrics,
     /// Print the log.
@@ -124,6 +140,12 @@ pub enum Command {
     Set(SetArguments),
     /// Stop what a session is doing, and what waits in it.
     Interrupt(TargetArguments),
+    /// Speak to somebody else's app-server; what the daemon itself starts for `attach`.
+    #[command(hide = true)]
+    Bridge {
+        /// Its socket.
+        app_server: PathBuf,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -323,7 +345,11 @@ mod tests {
 
     #[test]
     fn the_first_plans_spellings_still_work() {
-        for (old, new) in [("--daemon", "start"), ("--health", "health")] {
+        for (old, new) in [
+            ("--daemon", "start"),
+            ("--health", "health"),
+            ("--check", "check"),
+        ] {
             let line = |word: &str| with_aliases(vec!["codex-daemon".into(), word.into()]);
             let [old, new] = [old, new].map(|word| Cli::try_parse_from(line(word)).unwrap());
             assert_eq!(old, new);

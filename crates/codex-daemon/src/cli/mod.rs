@@ -2,6 +2,8 @@
 
 mod arguments;
 mod ask;
+mod backup;
+mod check;
 mod control;
 mod run;
 mod sessions;
@@ -15,6 +17,8 @@ use host::error_chain;
 pub use arguments::{Cli, Command};
 
 use crate::{
+    backup::BackupError,
+    bridge::BridgeError,
     client::{Client, ClientError},
     config::{Config, ConfigError, ProcessEnvironment},
     daemon::DaemonError,
@@ -38,6 +42,10 @@ pub(crate) enum CliError {
     Daemon(#[from] DaemonError),
     #[error(transparent)]
     Path(#[from] PathError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Bridge(#[from] BridgeError),
     #[error("{0}")]
     Usage(String),
     #[error("{what}")]
@@ -60,8 +68,9 @@ impl CliError {
             Self::Client(error) => client_code(error),
             Self::Start(error) => start_code(error),
             Self::Daemon(DaemonError::Owner(error)) => owner_code(error),
+            Self::Backup(BackupError::Owner(error)) => owner_code(error),
             Self::Path(_) | Self::Daemon(DaemonError::Path(_)) => exit::UNSAFE_PATH,
-            Self::Daemon(_) | Self::Io { .. } => exit::FAILURE,
+            Self::Daemon(_) | Self::Backup(_) | Self::Bridge(_) | Self::Io { .. } => exit::FAILURE,
         }
     }
 }
@@ -176,6 +185,10 @@ async fn command(
         Command::Health => show::health(&cx).await,
         Command::Metrics => show::metrics(&cx).await,
         Command::Logs { follow, lines } => show::logs(&cx, follow, lines).await,
+        Command::Check => check::check(&cx).await,
+        Command::Doctor => check::doctor(&cx).await,
+        Command::Backup { archive } => backup::backup(&cx, &archive),
+        Command::Restore { archive } => backup::restore(&cx, &archive),
         Command::Config { command } => show::config(&cx, &command),
         Command::Ask(arguments) => Box::pin(ask::ask(&cx, arguments)).await,
         Command::Watch(target) => ask::watch(&cx, target).await,
@@ -186,6 +199,10 @@ async fn command(
         Command::Fork { target, name } => sessions::fork(&cx, target, name).await,
         Command::Set(change) => sessions::set(&cx, change).await,
         Command::Interrupt(target) => sessions::interrupt(&cx, target).await,
+        Command::Bridge { app_server } => {
+            crate::bridge::run(&app_server).await?;
+            Ok(exit::SUCCESS)
+        }
         // Handled before there is a configuration.
         Command::Completions { .. } | Command::Man { .. } => Ok(exit::SUCCESS),
     }

@@ -104,6 +104,8 @@ impl Record {
 pub(crate) enum TableError {
     #[error(transparent)]
     Path(#[from] PathError),
+    #[error("the file of the sessions is {0}")]
+    Content(String),
     #[error("the sessions can't be kept in `{path}`")]
     Write {
         path: String,
@@ -133,19 +135,10 @@ impl Table {
 
     /// What an earlier daemon kept. Its running questions are lost. A file that can't be understood is put aside.
     pub(crate) fn load(&self) -> Result<Vec<Record>, TableError> {
-        paths::check_file(&self.path)?;
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(PathError::io(&self.path)(error).into()),
-        };
-        let mut sessions = match serde_json::from_slice(&text) {
-            Ok(Content {
-                version: 1,
-                sessions,
-            }) => sessions,
-            Ok(Content { version, .. }) => self.put_aside(&format!("of version {version}"))?,
-            Err(error) => self.put_aside(&format!("damaged at column {}", error.column()))?,
+        let mut sessions = match self.read() {
+            Ok(sessions) => sessions,
+            Err(TableError::Content(why)) => self.put_aside(&why)?,
+            Err(error) => return Err(error),
         };
         for turn in sessions.iter_mut().flat_map(|record| &mut record.turns) {
             if turn.state == RUNNING {
@@ -153,6 +146,29 @@ impl Table {
             }
         }
         Ok(sessions)
+    }
+
+    /// What is kept, as it is.
+    pub(crate) fn read(&self) -> Result<Vec<Record>, TableError> {
+        paths::check_file(&self.path)?;
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(PathError::io(&self.path)(error).into()),
+        };
+        match serde_json::from_slice(&text) {
+            Ok(Content {
+                version: 1,
+                sessions,
+            }) => Ok(sessions),
+            Ok(Content { version, .. }) => {
+                Err(TableError::Content(format!("of version {version}")))
+            }
+            Err(error) => {
+                let why = format!("damaged at column {}", error.column());
+                Err(TableError::Content(why))
+            }
+        }
     }
 
     fn put_aside(&self, why: &str) -> Result<Vec<Record>, TableError> {
