@@ -1,8 +1,8 @@
 //! Questions to the person: shown when the platform can show them, answered by a later turn.
 
 use serde_json::{Value, json};
-use testkit::{FormServer, View, oracle::Terminal};
-use wegent_executor_tests::{TurnBody, World};
+use testkit::{FormServer, View, cli::ClaudeVersion, model::Options, oracle::Terminal};
+use wegent_executor_tests::{Settings, TurnBody, World};
 
 use super::{TASK, TURN, error, world};
 
@@ -117,22 +117,33 @@ async fn a_form_is_shown_after_its_block_and_answered_by_the_next_turn() {
     assert!(!world.executor.log().contains(TOKEN));
 }
 
+/// The two versions take up in different ways what was put off before they were started.
 #[tokio::test]
-async fn a_form_is_answered_after_a_restart() {
-    let Some(mut world) = world("a_form_is_answered_after_a_restart").await else {
-        return;
-    };
-    let forms = FormServer::start(TOKEN).await.unwrap();
-    let turn = asking(&world, &forms, &one_question());
-    let call = asked(&world, &turn, TOOL).await;
-    world.executor.kill().await;
-    world.executor.restart().await;
+async fn a_form_is_answered_after_a_restart_by_either_version() {
+    let test = "a_form_is_answered_after_a_restart_by_either_version";
+    for version in ClaudeVersion::ALL {
+        let Some(path) = testkit::cli::require_claude(version, test) else {
+            continue;
+        };
+        let of_version = |settings: &mut Settings| {
+            settings.set("CLAUDE_BINARY_PATH", path.display().to_string());
+        };
+        let world = World::with_claude(test, Options::default(), of_version).await;
+        let Some(mut world) = world else {
+            continue;
+        };
+        let forms = FormServer::start(TOKEN).await.unwrap();
+        let turn = asking(&world, &forms, &one_question());
+        let call = asked(&world, &turn, TOOL).await;
+        world.executor.kill().await;
+        world.executor.restart().await;
 
-    let turn = with_forms(world.claude_turn(TASK, TURN + 1, "Here."), &forms);
-    let turn = answering(turn, &call, "answered", json!({"where": "here"}));
-    let said = answered(&world, &turn).await;
-    assert!(said.contains(r#""where": "here""#), "{said}");
-    assert_eq!(forms.calls().len(), 1, "it is not shown again");
+        let turn = with_forms(world.claude_turn(TASK, TURN + 1, "Here."), &forms);
+        let turn = answering(turn, &call, "answered", json!({"where": "here"}));
+        let said = answered(&world, &turn).await;
+        assert!(said.contains(r#""where": "here""#), "{version}: {said}");
+        assert_eq!(forms.calls().len(), 1, "{version}: it is not shown again");
+    }
 }
 
 #[tokio::test]
