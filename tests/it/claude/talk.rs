@@ -264,3 +264,27 @@ async fn a_warm_turn_is_in_the_same_process_and_shows_its_first_text_sooner() {
         times[0].as_secs_f64() / warm.as_secs_f64()
     );
 }
+
+#[tokio::test]
+async fn a_request_may_forbid_tools_and_limit_the_round_trips() {
+    let test = "a_request_may_forbid_tools_and_limit_the_round_trips";
+    let Some(world) = world(test).await else {
+        return;
+    };
+    let turn = world
+        .claude_turn(TASK, TURN, "Which? #script:tools_list")
+        .with("disallowed_tools", json!(["Bash"]));
+    let view = world.run(&turn).await;
+    assert!(view.completed(), "{view:#?}\n{}", world.executor.log());
+    assert!(
+        view.text.contains("Read") && !view.text.contains("Bash"),
+        "{}",
+        view.text
+    );
+    let turn = world
+        .claude_turn(TASK, TURN + 1, "Go on. #script:loop")
+        .with("max_turns", json!(2));
+    let view = world.run(&turn).await;
+    assert!(super::error(&view).1.contains("2"), "{view:#?}");
+    assert_eq!(view.tools().count(), 2, "{view:#?}");
+}
