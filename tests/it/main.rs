@@ -8,6 +8,7 @@ mod cancel;
 mod claude;
 mod delivery;
 mod january;
+mod prepare;
 mod processes;
 mod requests;
 mod secrets;

@@ -26,7 +26,7 @@ def result(method, params):
         if text == "boom":
             return {"content": [{"type": "text", "text": "it broke"}], "isError": True}
         greeting = os.environ.get("DEMO_GREETING", "none")
-        token = "present" if "AUTH_TOKEN" in os.environ else "none"
+        token = "present" if os.environ.get("AUTH_TOKEN") else "none"
         return {"content": [{"type": "text", "text": f"{text}, greeting: {greeting}, token: {token}"}]}
     return {}
 

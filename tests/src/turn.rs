@@ -40,6 +40,8 @@ impl TurnBody {
         metadata["message_id"] = json!(subtask * 10);
         metadata["auth_token"] = json!(AUTH_TOKEN);
         metadata["skill_identity_token"] = json!(SKILL_TOKEN);
+        // Its skills bring MCP servers of Wegent's own along, which no test has.
+        metadata["skill_configs"] = json!([]);
         let model = &mut body["model_config"];
         model["model_id"] = json!("scripted-model");
         model["base_url"] = json!(base_url);

@@ -44,6 +44,7 @@ pub mod redaction;
 pub mod scratch;
 mod session;
 mod sink;
+pub mod substitute;
 mod team;
 mod turn;
 pub mod void_text;

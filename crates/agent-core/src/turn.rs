@@ -49,11 +49,12 @@ pub struct Turn {
     pub resume_session: Option<SessionId>,
     /// Conversations to continue when this task has none of its own yet.
     pub inherited_sessions: Vec<InheritedSession>,
-    /// The request as it came, for `${{path}}` substitution.
+    /// What placeholders can name.
     pub variables: Variables,
 }
 
-/// A request as it came; opaque. It holds keys, so a `Debug` print shows nothing of it.
+/// What `${{path}}` in an MCP server's configuration can name (see [`substitute`](crate::substitute)); opaque. It holds
+/// keys, so a `Debug` print shows nothing of it.
 #[derive(Clone, Default)]
 pub struct Variables(pub Value);
 
@@ -198,6 +199,8 @@ pub struct McpServer {
     pub name: String,
     /// How it is reached.
     pub transport: McpTransport,
+    /// The variable among the tools' whose value is sent as a bearer token, if the server names one.
+    pub bearer_token_variable: Option<String>,
     /// How long a tool call may take, in seconds.
     pub tool_timeout_seconds: Option<f64>,
 }
@@ -214,12 +217,24 @@ pub enum McpTransport {
         /// Its own environment; values may be secret.
         env: BTreeMap<String, SecretString>,
     },
-    /// A server over HTTP.
+    /// A server over HTTP ("streamable HTTP").
     Http {
         /// Its URL.
         url: String,
         /// Headers to send; values may be secret.
         headers: BTreeMap<String, SecretString>,
+    },
+    /// A server over HTTP with server-sent events, the protocol's older form. Not every agent speaks it.
+    Sse {
+        /// Its URL.
+        url: String,
+        /// Headers to send; values may be secret.
+        headers: BTreeMap<String, SecretString>,
+    },
+    /// A way that no agent knows. A prepared turn has none of these.
+    Other {
+        /// What it is called.
+        kind: String,
     },
 }
 

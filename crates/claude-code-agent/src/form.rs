@@ -171,6 +171,7 @@ mod tests {
                 url: "http://x".to_owned(),
                 headers: BTreeMap::new(),
             },
+            bearer_token_variable: None,
             tool_timeout_seconds: None,
         };
         let servers = [server("forms"), server("forms__x"), server("my forms.1")];

@@ -5,7 +5,9 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use agent_core::{AgentError, McpServer, McpTransport, Turn, Workspace};
+use agent_core::{
+    AgentError, McpServer, McpTransport, Turn, Workspace, environment::is_secret_name,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -53,7 +55,7 @@ impl Plan {
                 .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
                 .collect(),
             servers: servers
-                .map(|server| (server.name.clone(), mcp_server(server)))
+                .filter_map(|server| Some((server.name.clone(), mcp_server(server, workspace)?)))
                 .collect(),
             agents: members(turn),
             mode: cli::permission_mode(turn, config.access),
@@ -98,7 +100,11 @@ fn members(turn: &Turn) -> BTreeMap<String, AgentDefinition> {
         .collect()
 }
 
-fn mcp_server(server: &McpServer) -> Value {
+/// A server as the CLI takes it; `None` if there is no way that it knows.
+///
+/// A program inherits the CLI's environment, in which the tools' tokens are. It is not a tool: it gets what its own
+/// configuration gives it, so the tokens are blanked where that doesn't set them.
+fn mcp_server(server: &McpServer, workspace: &Workspace) -> Option<Value> {
     let exposed = |values: &BTreeMap<String, SecretString>| -> Map<String, Value> {
         let pairs = values.iter();
         pairs
@@ -107,14 +113,25 @@ fn mcp_server(server: &McpServer) -> Value {
     };
     let mut value = match &server.transport {
         McpTransport::Stdio { command, args, env } => {
-            json!({ "type": "stdio", "command": command, "args": args, "env": exposed(env) })
+            let names = workspace.variables.keys().map(String::as_str);
+            let inherited = names.chain(["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"]);
+            let blank = inherited
+                .filter(|name| is_secret_name(name))
+                .map(|name| (name.to_owned(), json!("")));
+            let mut all: Map<String, Value> = blank.collect();
+            all.extend(exposed(env));
+            json!({ "type": "stdio", "command": command, "args": args, "env": all })
         }
         McpTransport::Http { url, headers } => {
             json!({ "type": "http", "url": url, "headers": exposed(headers) })
         }
+        McpTransport::Sse { url, headers } => {
+            json!({ "type": "sse", "url": url, "headers": exposed(headers) })
+        }
+        McpTransport::Other { .. } => return None,
     };
     if let Some(seconds) = server.tool_timeout_seconds {
         value["timeout"] = json!((seconds * 1000.0).round());
     }
-    value
+    Some(value)
 }

@@ -45,8 +45,8 @@ mod turn;
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use agent_core::{
-    Agent, AgentError, AgentKind, Outcome, TaskId, Turn, TurnCx, Workspace,
-    environment::Environment,
+    Agent, AgentError, AgentEvent, AgentKind, Notice, NoticeKind, Outcome, TaskId, Turn, TurnCx,
+    Workspace, environment::Environment,
 };
 use futures::future::{BoxFuture, FutureExt};
 
@@ -123,6 +123,7 @@ impl CodexAgent {
         cx: TurnCx,
     ) -> Result<Outcome, AgentError> {
         let task = turn.key.task;
+        self.tell_of_unreachable_servers(turn, &cx).await?;
         let mut server = self.servers.take(task, &workspace.state).await?;
         let drive = Drive {
             config: &self.config,
@@ -137,6 +138,24 @@ impl CodexAgent {
             server.shutdown().await;
         }
         driven.result
+    }
+
+    /// A server that is left out in silence would look like one that has no tools.
+    async fn tell_of_unreachable_servers(
+        &self,
+        turn: &Turn,
+        cx: &TurnCx,
+    ) -> Result<(), AgentError> {
+        for server in &turn.mcp_servers {
+            if let Some(kind) = thread_config::unreachable(server) {
+                let notice = Notice {
+                    kind: NoticeKind::Warning,
+                    text: agent_core::prepare::unreachable(&server.name, kind),
+                };
+                cx.events.emit(AgentEvent::Notice(notice)).await?;
+            }
+        }
+        Ok(())
     }
 }
 

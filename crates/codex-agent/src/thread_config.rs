@@ -116,7 +116,7 @@ pub(crate) fn thread_settings(
         let servers: Map<String, Value> = turn
             .mcp_servers
             .iter()
-            .map(|server| (server.name.clone(), mcp_server(server, session)))
+            .filter_map(|server| Some((server.name.clone(), mcp_server(server, session)?)))
             .collect();
         values.insert("mcp_servers".to_owned(), Value::Object(servers));
     }
@@ -247,8 +247,17 @@ fn shell_environment(
     json!({ "inherit": "none", "ignore_default_excludes": true, "set": set })
 }
 
+/// Why this agent can't reach a server: codex 0.169 knows no server-sent events.
+pub(crate) fn unreachable(server: &McpServer) -> Option<&str> {
+    match &server.transport {
+        McpTransport::Stdio { .. } | McpTransport::Http { .. } => None,
+        McpTransport::Sse { .. } => Some("sse"),
+        McpTransport::Other { kind } => Some(kind),
+    }
+}
+
 /// A server that codex starts doesn't inherit the session's mark: it gets it with its own variables.
-fn mcp_server(server: &McpServer, session: &SessionMark) -> Value {
+fn mcp_server(server: &McpServer, session: &SessionMark) -> Option<Value> {
     let exposed =
         |values: &std::collections::BTreeMap<String, SecretString>| -> Map<String, Value> {
             values
@@ -265,11 +274,12 @@ fn mcp_server(server: &McpServer, session: &SessionMark) -> Value {
         McpTransport::Http { url, headers } => {
             json!({ "url": url, "http_headers": exposed(headers) })
         }
+        McpTransport::Sse { .. } | McpTransport::Other { .. } => return None,
     };
     if let Some(seconds) = server.tool_timeout_seconds {
         value["tool_timeout_sec"] = json!(seconds);
     }
-    value
+    Some(value)
 }
 
 /// Two parts of the instructions, as paragraphs.

@@ -30,6 +30,7 @@ pub mod fake_claude;
 pub mod fake_codex;
 mod form_server;
 pub mod http;
+pub mod mcp_echo;
 pub mod model;
 pub mod oracle;
 pub mod procs;

@@ -23,6 +23,7 @@
 
 mod attachments;
 mod git;
+mod mcp;
 mod skills;
 mod step;
 
@@ -35,7 +36,10 @@ use futures::future;
 use redact::Secrets;
 
 use self::step::Steps;
-pub use self::step::{StepCx, StepError};
+pub use self::{
+    mcp::unreachable,
+    step::{StepCx, StepError},
+};
 use crate::{
     Agent, AgentError, Cancel, CancelReason, EventSink, Layout, PrepareStep, SinkClosed, Turn,
     Workspace,
@@ -125,6 +129,12 @@ impl Preparer {
         turn.prompt = prompt;
         let mut variables = contract_variables(&turn);
         variables.extend(checkout.variables);
+        let servers = mem::take(&mut turn.mcp_servers);
+        turn.mcp_servers = steps
+            .run(PrepareStep::Mcp, |cx| {
+                mcp::resolve(cx, servers, &turn.variables.0, &variables)
+            })
+            .await?;
         let workspace = Workspace {
             cwd: checkout.cwd,
             state,

@@ -171,6 +171,7 @@ async fn an_mcp_server_that_fails_is_told_and_the_turn_runs() {
                 args: Vec::new(),
                 env: Default::default(),
             },
+            bearer_token_variable: None,
             tool_timeout_seconds: None,
         });
         let (events, _) = stage.complete(&asked).await;

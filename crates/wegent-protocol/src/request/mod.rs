@@ -8,6 +8,7 @@ mod prompt;
 mod responses;
 mod secrets;
 mod settings;
+mod variables;
 mod wire;
 
 use std::fmt;

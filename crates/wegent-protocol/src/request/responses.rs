@@ -15,7 +15,7 @@ use super::{
     lenient::TextOr,
     mcp::{self, present, secret_map},
     prompt::prompt,
-    secrets, settings,
+    secrets, settings, variables as placeholders,
     wire::{self, Body, Metadata},
 };
 use crate::{Fingerprint, Protocol};
@@ -192,7 +192,12 @@ pub(super) fn turn(
         Team::Solo => bots.len().min(1),
     };
     let skills = skills(&mut bots[..lenders], &mut metadata);
-    let mcp_servers = mcp::servers(bots[..lenders].iter_mut(), body.tools);
+    // The platform itself merges what skills bring along into the bots' servers, but for Claude Code only.
+    let of_skills = match agent {
+        AgentKind::ClaudeCode => Vec::new(),
+        AgentKind::Codex => metadata.skill_configs.take().unwrap_or_default(),
+    };
+    let mcp_servers = mcp::servers(bots[..lenders].iter_mut(), of_skills, body.tools);
     let instructions = present(body.instructions)
         .or_else(|| present(bots.first().and_then(|bot| bot.system_prompt.clone())));
     Ok(Turn {
@@ -226,7 +231,7 @@ pub(super) fn turn(
             auth_token: metadata.auth_token,
             skill_identity_token: metadata.skill_identity_token,
         },
-        variables: agent_core::Variables(variables),
+        variables: placeholders::of_request(variables),
     })
 }
 

@@ -86,6 +86,7 @@ pub(super) struct Tool {
     pub(super) kind: Option<String>,
     pub(super) server_label: Option<String>,
     pub(super) server_url: Option<String>,
+    pub(super) server_type: Option<String>,
     pub(super) server_auth: Option<BTreeMap<String, Option<SecretText>>>,
     pub(super) command: Option<String>,
     pub(super) args: Option<Vec<Text>>,
@@ -111,6 +112,7 @@ pub(super) struct Metadata {
     pub(super) message_id: Option<Int>,
     pub(super) new_session: Option<bool>,
     pub(super) skill_names: Option<Vec<String>>,
+    pub(super) skill_configs: Option<Vec<SkillConfig>>,
     pub(super) preload_skills: Option<Vec<String>>,
     pub(super) attachments: Option<Vec<Attachment>>,
     pub(super) auth_token: Option<SecretString>,
@@ -141,17 +143,36 @@ pub(super) struct Bot {
     pub(super) skills: Option<Vec<String>>,
 }
 
-/// An array of servers with names, or a map by name, possibly wrapped once more in `mcpServers`.
-#[derive(Debug)]
-pub(super) struct McpServers(pub(super) Vec<McpServer>);
+/// What a skill brings along.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SkillConfig {
+    pub(super) name: Option<String>,
+    #[serde(rename = "mcpServers", alias = "mcp_servers")]
+    pub(super) mcp_servers: Option<McpServers>,
+}
+
+/// An array of servers with names, or a map by name. The map may be wrapped in `mcpServers` or `mcp_servers`, once or
+/// more often.
+#[derive(Debug, Default)]
+pub(super) struct McpServers {
+    pub(super) own: Vec<McpServer>,
+    pub(super) wrapped_camel: Option<Box<McpServers>>,
+    pub(super) wrapped_snake: Option<Box<McpServers>>,
+}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct McpServer {
     pub(super) name: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
     pub(super) url: Option<String>,
     pub(super) base_url: Option<String>,
     pub(super) headers: Option<BTreeMap<String, Option<SecretText>>>,
+    pub(super) auth: Option<BTreeMap<String, Option<SecretText>>>,
+    #[serde(alias = "bearerTokenEnvVar")]
+    pub(super) bearer_token_env_var: Option<String>,
     pub(super) command: Option<String>,
     pub(super) args: Option<Vec<Text>>,
     pub(super) env: Option<BTreeMap<String, Option<SecretText>>>,
@@ -173,24 +194,27 @@ impl<'de> Deserialize<'de> for McpServers {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<McpServers, A::Error> {
-                Vec::deserialize(value::SeqAccessDeserializer::new(seq)).map(McpServers)
+                Vec::deserialize(value::SeqAccessDeserializer::new(seq)).map(|own| McpServers {
+                    own,
+                    ..McpServers::default()
+                })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<McpServers, A::Error> {
-                let mut servers = Vec::new();
+                let mut servers = McpServers::default();
                 while let Some(name) = map.next_key::<String>()? {
-                    if matches!(name.as_str(), "mcpServers" | "mcp_servers") {
-                        if let Some(McpServers(inner)) = map.next_value()? {
-                            servers.extend(inner);
+                    match name.as_str() {
+                        "mcpServers" => servers.wrapped_camel = map.next_value()?,
+                        "mcp_servers" => servers.wrapped_snake = map.next_value()?,
+                        _ => {
+                            if let Some(server) = map.next_value::<Option<McpServer>>()? {
+                                let name = Some(name);
+                                servers.own.push(McpServer { name, ..server });
+                            }
                         }
-                    } else if let Some(server) = map.next_value::<Option<McpServer>>()? {
-                        servers.push(McpServer {
-                            name: Some(name),
-                            ..server
-                        });
                     }
                 }
-                Ok(McpServers(servers))
+                Ok(servers)
             }
         }
 

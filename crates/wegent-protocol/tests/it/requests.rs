@@ -108,7 +108,11 @@ fn a_live_request_becomes_a_turn() {
     assert_eq!(turn.git, None, "an empty git_url is no repository");
     assert_eq!(turn.skills.offered, ["subscription-manager"]);
     assert!(turn.skills.required.is_empty());
-    assert!(turn.mcp_servers.is_empty());
+    let [of_skill] = turn.mcp_servers.as_slice() else {
+        panic!("{:?}", turn.mcp_servers)
+    };
+    assert_eq!(of_skill.name, "subscription-manager_wegent-subscription");
+    assert_eq!(of_skill.tool_timeout_seconds, Some(60.0));
     assert_eq!(turn.identity.user_name.as_deref(), Some("admin"));
     assert_eq!(exposed(&turn.identity.auth_token), Some("<jwt>"));
     assert!(!turn.new_session);
@@ -221,6 +225,72 @@ fn a_server_of_the_request_keeps_what_it_lacks_from_the_bots() {
     );
     assert_eq!(servers[0].tool_timeout_seconds, Some(60.0));
     assert_eq!(servers[1].tool_timeout_seconds, Some(5.0));
+}
+
+#[test]
+fn the_innermost_servers_count_and_camel_case_goes_first() {
+    let server = |name: &str| json!({name: {"url": "http://x"}});
+    for (of_bot, expected) in [
+        (json!({"mcp_servers": server("plain")}), "plain"),
+        (
+            json!({"mcp_servers": server("snake"), "mcpServers": server("camel")}),
+            "camel",
+        ),
+        (
+            json!({"mcp_servers": {"mcpServers": server("inner")}, "mcpServers": server("outer")}),
+            "inner",
+        ),
+        (
+            json!({"mcpServers": {"mcp_servers": server("a"), "mcpServers": server("b"), "c": {"url": "x"}}}),
+            "b",
+        ),
+        (
+            json!({"mcpServers": {"mcpServers": {}}, "mcp_servers": server("not-empty")}),
+            "not-empty",
+        ),
+        (
+            json!({"mcpServers": {"mcpServers": {"mcp_servers": server("deep")}}}),
+            "deep",
+        ),
+    ] {
+        let body = smallest(|body| {
+            for (key, value) in of_bot.as_object().unwrap() {
+                body["metadata"]["bot"][0][key] = value.clone();
+            }
+        });
+        let servers = turn(decoded(&body)).mcp_servers;
+        let names: Vec<_> = servers.iter().map(|server| server.name.as_str()).collect();
+        assert_eq!(names, [expected], "{of_bot}");
+    }
+}
+
+#[test]
+fn servers_nested_without_end_are_an_error_and_no_crash() {
+    let deep = format!(
+        "{}{{}}{}",
+        r#"{"mcpServers":"#.repeat(5000),
+        "}".repeat(5000)
+    );
+    let body = format!(r#"{{"metadata":{{"bot":{{"mcp_servers":{deep}}}}}}}"#);
+    let error = wegent_protocol::decode(body.as_bytes()).err().unwrap();
+    assert!(error.to_string().contains("recursion limit"), "{error}");
+}
+
+#[test]
+fn skills_bring_servers_for_codex_and_not_for_claude_code() {
+    let names = |shell: &str| {
+        let body = smallest(|body| {
+            body["metadata"]["bot"][0]["shell_type"] = json!(shell);
+            body["metadata"]["skill_configs"] = json!([
+                {"name": "forms", "mcpServers": {"forms": {"url": "http://a"}, "ask": {"command": "b"}}},
+                {"name": "none"}, {"mcpServers": {"nameless": {"url": "http://c"}}},
+            ]);
+        });
+        let servers = turn(decoded(&body)).mcp_servers.into_iter();
+        servers.map(|server| server.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names("Codex"), ["forms_ask", "forms"]);
+    assert_eq!(names("ClaudeCode"), [""; 0]);
 }
 
 #[test]
