@@ -1,6 +1,8 @@
 //! The preparation of a turn, with both agents: what Wegent promises reaches the agent and its tools.
 
+mod hooks;
 mod mcp;
+mod place;
 
 use testkit::{View, model::Options};
 use wegent_executor_tests::{Settings, TurnBody, World};

@@ -43,6 +43,13 @@ const OWN: &[&str] = &[
     "EXECUTOR_ENV",
     "GIT_TOKEN_AES_KEY",
     "GIT_TOKEN_AES_IV",
+    "CALLBACK_URL",
+    "CALLBACK_HOST",
+    "EXECUTOR_MANAGER_HEARTBEAT_BASE_URL",
+    "HEARTBEAT_ID",
+    "HEARTBEAT_TYPE",
+    "HEARTBEAT_ENABLED",
+    "HEARTBEAT_INTERVAL",
 ];
 
 /// Whether a variable of this name is taken for a secret.
@@ -150,6 +157,8 @@ mod tests {
             ("PATH", "/usr/bin"),
             ("OPENAI_API_KEY", "sk-1"),
             ("GIT_TOKEN_AES_IV", "1234"),
+            ("CALLBACK_URL", "http://manager/callback"),
+            ("HEARTBEAT_ID", "7"),
             ("INNOCENT", "prefix sk-secret-value suffix"),
             ("MONKEY", "banana"),
             ("npm_config_cache", "/x"),

@@ -79,7 +79,7 @@ pub(crate) fn may_ask(turn: &Turn) -> bool {
 }
 
 /// The arguments that don't change while the CLI runs.
-pub(crate) fn arguments(turn: &Turn, access: Access) -> Vec<OsString> {
+pub(crate) fn arguments(turn: &Turn, config: &ClaudeConfig) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = [
         "-p",
         "--input-format=stream-json",
@@ -93,8 +93,11 @@ pub(crate) fn arguments(turn: &Turn, access: Access) -> Vec<OsString> {
     ]
     .map(OsString::from)
     .into();
-    if access == Access::Full {
+    if config.access == Access::Full {
         arguments.push("--allow-dangerously-skip-permissions".into());
+    }
+    if let Some(command) = &config.file_edit_hook {
+        arguments.push(format!("--settings={}", edit_hooks(command)).into());
     }
     if !turn.options.disallowed_tools.is_empty() {
         let disallowed = turn.options.disallowed_tools.join(",");
@@ -107,6 +110,15 @@ pub(crate) fn arguments(turn: &Turn, access: Access) -> Vec<OsString> {
         arguments.push(format!("--max-turns={turns}").into());
     }
     arguments
+}
+
+/// Settings with a command that runs before and after every edit of a file. They add to what other settings have.
+fn edit_hooks(command: &str) -> serde_json::Value {
+    let hook = serde_json::json!([{
+        "matcher": "Write|Edit|MultiEdit|NotebookEdit",
+        "hooks": [{ "type": "command", "command": command }],
+    }]);
+    serde_json::json!({ "hooks": { "PreToolUse": hook, "PostToolUse": hook } })
 }
 
 /// The arguments that say how it begins. A later turn changes what they say over the pipe.

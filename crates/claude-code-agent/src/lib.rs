@@ -80,6 +80,8 @@ pub struct ClaudeConfig {
     pub access: Access,
     /// The environment of the image; the CLI and its tools get all of it but secrets.
     pub image: Environment,
+    /// What runs before and after every edit of a file, for a shell.
+    pub file_edit_hook: Option<String>,
     /// How the key proxy reaches the model's API; `None` gives the key to the CLI itself, and so to every shell that it
     /// starts.
     pub key_proxy: Option<UpstreamConfig>,
@@ -133,6 +135,7 @@ impl ClaudeConfig {
             binary: None,
             access: Access::WorkspaceWrite,
             image: Environment::new(),
+            file_edit_hook: None,
             key_proxy: Some(UpstreamConfig::default()),
             deadlines: Deadlines::default(),
             idle: Duration::from_secs(600),

@@ -70,7 +70,7 @@ impl Plan {
         config: &ClaudeConfig,
     ) -> u64 {
         let mut hasher = DefaultHasher::new();
-        cli::arguments(turn, config.access).hash(&mut hasher);
+        cli::arguments(turn, config).hash(&mut hasher);
         let proxied = self.target.is_some();
         let variables = model_variables(turn, proxied);
         cli::environment(config, turn, &workspace.state, variables).hash(&mut hasher);

@@ -240,7 +240,7 @@ impl Opener {
         environment.insert("TMPDIR".into(), scratch.path().into());
         let resumed = matches!(begin, Begin::Resume(_));
         let model = turn.model.model_id.clone();
-        let mut args = cli::arguments(turn, self.config.access);
+        let mut args = cli::arguments(turn, &self.config);
         args.extend(cli::beginning(&begin, plan.mode, model.as_deref()));
         let spec = Spec {
             program: self.program()?,

@@ -125,9 +125,11 @@ pub fn services(
     retries: RetryPolicy,
     log: LogSecrets,
 ) -> Services {
+    let image = config.image_environment.as_map().clone();
     let preparer = Preparer {
-        layout: layout(config),
-        image: config.image_environment.as_map().clone(),
+        rule_files: config.prepare.rule_files.clone(),
+        pre_execute: config.prepare.pre_execute.clone(),
+        ..Preparer::new(layout(config), image, config.identity.name.clone())
     };
     let codex = CodexAgent::new(codex_config(config));
     let claude = ClaudeCodeAgent::new(claude_config(config));
@@ -193,6 +195,7 @@ fn claude_config(config: &Config) -> claude_code_agent::ClaudeConfig {
             Access::Workspace => claude_code_agent::Access::WorkspaceWrite,
         },
         image: config.image_environment.as_map().clone(),
+        file_edit_hook: config.prepare.file_edit_command.clone(),
         key_proxy: claude.key_proxy.then(|| UpstreamConfig {
             proxies: config.proxies.clone(),
             ca_file: None,

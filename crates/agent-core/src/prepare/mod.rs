@@ -5,9 +5,11 @@
 //!
 //! ```text
 //!            ┌ git: the checkout is the working folder ───► instructions ┐
-//!  folders ──┼ attachments: files to disk, prompt rewritten ─────────────┼─► mcp ─► prompt ─► pre-execute hook ─► agent
+//!  folders ──┼ attachments: files to disk, prompt rewritten ─────────────┼─► mcp ─► pre-execute hook ─► agent
 //!            └ skills: into the agent's own folder ──────────────────────┘
 //! ```
+//!
+//! What the platform wants said before the prompt is put there by whoever decodes its requests.
 //!
 //! What does not need another step runs beside it; the agent warms up meanwhile. The first failure, or a cancel, drops
 //! the steps that still run. So each step keeps this bargain:
@@ -23,6 +25,8 @@
 
 mod attachments;
 mod git;
+mod hook;
+mod instructions;
 mod mcp;
 mod skills;
 mod step;
@@ -37,12 +41,13 @@ use redact::Secrets;
 
 use self::step::Steps;
 pub use self::{
+    hook::PreExecuteHook,
     mcp::unreachable,
     step::{StepCx, StepError},
 };
 use crate::{
-    Agent, AgentError, Cancel, CancelReason, EventSink, Layout, PrepareStep, SinkClosed, Turn,
-    Workspace,
+    Agent, AgentError, Cancel, CancelReason, EventSink, Layout, PrepareStep, SinkClosed, StateHome,
+    Turn, Workspace,
     environment::{Environment, contract_variables},
     workspace::create_private,
 };
@@ -54,6 +59,25 @@ pub struct Preparer {
     pub layout: Layout,
     /// The environment of the image.
     pub image: Environment,
+    /// Whose processes the steps start, as with an agent's.
+    pub owner: String,
+    /// Names of rule files in a repository that its agents are to heed; relative paths.
+    pub rule_files: Vec<String>,
+    /// What runs before every turn.
+    pub pre_execute: Option<PreExecuteHook>,
+}
+
+impl Preparer {
+    /// One that does what needs no setting.
+    pub fn new(layout: Layout, image: Environment, owner: impl Into<String>) -> Self {
+        Self {
+            layout,
+            image,
+            owner: owner.into(),
+            rule_files: Vec::new(),
+            pre_execute: None,
+        }
+    }
 }
 
 /// What a preparation gets beside the turn.
@@ -135,11 +159,28 @@ impl Preparer {
                 mcp::resolve(cx, servers, &turn.variables.0, &variables)
             })
             .await?;
+        let place = instructions::Place {
+            cwd: checkout.cwd.clone(),
+            rule_files: self.rule_files.clone(),
+            agent: turn.agent,
+            may_write: self.layout.state == StateHome::InWorkspace,
+        };
+        let rules = steps
+            .run(PrepareStep::Instructions, |cx| {
+                instructions::make_known(cx, place)
+            })
+            .await?;
+        turn.instructions = joined(turn.instructions, rules);
         let workspace = Workspace {
             cwd: checkout.cwd,
             state,
             variables,
         };
+        steps
+            .run(PrepareStep::PreExecuteHook, |cx| {
+                hook::run(cx, self, &turn, &workspace)
+            })
+            .await?;
         Ok(Prepared { turn, workspace })
     }
 
@@ -158,7 +199,9 @@ impl Preparer {
             }
         };
         let state = self.layout.state_folder(task);
-        create_private(&state).map_err(|source| cannot_make(&state, source))?;
+        create_private(&state)
+            .and_then(|()| hide_from_git(&state))
+            .map_err(|source| cannot_make(&state, source))?;
         Ok(Folders { cwd, state })
     }
 }
@@ -170,6 +213,23 @@ pub struct Folders {
     pub cwd: PathBuf,
     /// The task's state folder (0700).
     pub state: PathBuf,
+}
+
+/// A folder that ignores itself shows in nobody's `git status`, whatever repository it comes to lie in.
+fn hide_from_git(folder: &Path) -> std::io::Result<()> {
+    let ignore = folder.join(".gitignore");
+    if ignore.exists() {
+        return Ok(());
+    }
+    fs::write(ignore, "*\n")
+}
+
+/// Two parts of the instructions, with a blank line between them.
+fn joined(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}\n\n{second}")),
+        (first, second) => first.or(second),
+    }
 }
 
 fn existing_folder(folder: &Path) -> Result<(), AgentError> {

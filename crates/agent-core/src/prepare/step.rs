@@ -35,6 +35,11 @@ impl StepCx {
         self.note.send_replace(note.into());
     }
 
+    /// What the step said last.
+    pub fn said(&self) -> String {
+        self.note.borrow().clone()
+    }
+
     /// Tells the person something lasting, as a paragraph of its own: what was left out, and why.
     ///
     /// # Errors

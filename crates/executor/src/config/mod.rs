@@ -16,7 +16,8 @@ pub use environment::ImageEnvironment;
 pub use http_client::{HttpUrl, NotAnHttpUrl, Proxies as ProxyConfig};
 pub use parts::{
     Access, Approvals, ClaudeConfig, CodexConfig, DeliveryConfig, DispatchConfig, HeartbeatBinding,
-    HeartbeatConfig, IdentityConfig, LogConfig, Mode, PathsConfig, ServerConfig, TaskAtStart,
+    HeartbeatConfig, IdentityConfig, LogConfig, Mode, PathsConfig, PrepareConfig, ServerConfig,
+    TaskAtStart,
 };
 pub(crate) use read::parse_host;
 pub use reader::{ConfigError, Problem, ProblemKind};
@@ -46,6 +47,8 @@ pub struct Config {
     pub codex: CodexConfig,
     /// The Claude Code CLI.
     pub claude: ClaudeConfig,
+    /// What is done in workspaces.
+    pub prepare: PrepareConfig,
     /// Proxies of our own requests.
     pub proxies: ProxyConfig,
     /// What is logged.

@@ -79,6 +79,17 @@ pub const WEGENT_CLAUDE_CODE_SILENCE_SECONDS: &str = "WEGENT_CLAUDE_CODE_SILENCE
 pub const WEGENT_CLAUDE_CODE_IDLE_SECONDS: &str = "WEGENT_CLAUDE_CODE_IDLE_SECONDS";
 /// Whether Claude Code reaches the model through our key proxy. Default on.
 pub const WEGENT_CLAUDE_CODE_KEY_PROXY: &str = "WEGENT_CLAUDE_CODE_KEY_PROXY";
+/// Rule files of a repository that its agents are told, relative paths separated by commas. Default
+/// `.cursorrules,.windsurfrules`.
+pub const CUSTOM_INSTRUCTION_FILES: &str = "CUSTOM_INSTRUCTION_FILES";
+/// A script that runs before every turn, in its working folder.
+pub const WEGENT_HOOK_PRE_EXECUTE: &str = "WEGENT_HOOK_PRE_EXECUTE";
+/// Seconds that the script may take. Default 30.
+pub const WEGENT_HOOK_PRE_EXECUTE_TIMEOUT: &str = "WEGENT_HOOK_PRE_EXECUTE_TIMEOUT";
+/// Whether a turn whose script fails is not run. Default off: the person is told, and it is run.
+pub const WEGENT_HOOK_PRE_EXECUTE_REQUIRED: &str = "WEGENT_HOOK_PRE_EXECUTE_REQUIRED";
+/// A command that runs before and after every edit of a file.
+pub const WEGENT_FILE_EDIT_HOOK_COMMAND: &str = "WEGENT_FILE_EDIT_HOOK_COMMAND";
 /// Gives agents full access outside docker mode.
 pub const WEGENT_FULL_ACCESS: &str = "WEGENT_FULL_ACCESS";
 /// What is logged, as `tracing` directives such as `info,executor=debug`. Default `info`.

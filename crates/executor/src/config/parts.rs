@@ -6,6 +6,8 @@ use secrecy::SecretString;
 use wegent_protocol::{FlatRules, Protocol};
 
 use super::HttpUrl;
+use agent_core::prepare::PreExecuteHook;
+
 use crate::heartbeat::Bound;
 
 /// How the executor was started.
@@ -220,6 +222,17 @@ impl Default for ClaudeConfig {
             key_proxy: true,
         }
     }
+}
+
+/// What is done in a workspace before an agent works there, and while it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrepareConfig {
+    /// Names of rule files, as they were given; what of them may be read is decided where they are.
+    pub rule_files: Vec<String>,
+    /// What runs before every turn.
+    pub pre_execute: Option<PreExecuteHook>,
+    /// What runs before and after every edit of a file, for a shell.
+    pub file_edit_command: Option<String>,
 }
 
 /// What is logged.

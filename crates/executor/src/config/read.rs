@@ -2,14 +2,15 @@
 
 use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
 
+use agent_core::prepare::PreExecuteHook;
 use tracing_subscriber::EnvFilter;
 use wegent_protocol::FlatRules;
 
 use super::{
     Access, Approvals, ClaudeConfig, CodexConfig, Config, ConfigError, DeliveryConfig,
     DispatchConfig, HeartbeatBinding, HeartbeatConfig, HttpUrl, IdentityConfig, ImageEnvironment,
-    LogConfig, Mode, PathsConfig, Problem, ProblemKind, ProxyConfig, ServerConfig, TaskAtStart,
-    names, reader::Reader,
+    LogConfig, Mode, PathsConfig, PrepareConfig, Problem, ProblemKind, ProxyConfig, ServerConfig,
+    TaskAtStart, names, reader::Reader,
 };
 use crate::heartbeat::{Bound, HeartbeatId, HeartbeatKind};
 
@@ -52,6 +53,7 @@ impl Config {
             paths: paths(&mut reader),
             codex: codex(&mut reader),
             claude: claude(&mut reader),
+            prepare: prepare(&mut reader),
             proxies: proxies(&mut reader, &mut warnings),
             log: log(&mut reader),
             openai_api_key: reader.text(names::OPENAI_API_KEY).map(Into::into),
@@ -303,6 +305,27 @@ fn claude(reader: &mut Reader<'_>) -> ClaudeConfig {
         key_proxy: reader
             .flag(names::WEGENT_CLAUDE_CODE_KEY_PROXY)
             .unwrap_or(default.key_proxy),
+    }
+}
+
+fn prepare(reader: &mut Reader<'_>) -> PrepareConfig {
+    let files = reader
+        .text(names::CUSTOM_INSTRUCTION_FILES)
+        .unwrap_or(".cursorrules,.windsurfrules");
+    let names = files.split(',').map(str::trim);
+    let rule_files = names.filter(|name| !name.is_empty()).map(str::to_owned);
+    let time_limit = reader.seconds(names::WEGENT_HOOK_PRE_EXECUTE_TIMEOUT);
+    let required = reader.flag(names::WEGENT_HOOK_PRE_EXECUTE_REQUIRED);
+    let script = reader.path(&[names::WEGENT_HOOK_PRE_EXECUTE]);
+    let command = reader.text(names::WEGENT_FILE_EDIT_HOOK_COMMAND);
+    PrepareConfig {
+        rule_files: rule_files.collect(),
+        pre_execute: script.map(|script| PreExecuteHook {
+            script,
+            time_limit: time_limit.unwrap_or(Duration::from_secs(30)),
+            required: required.unwrap_or(false),
+        }),
+        file_edit_command: command.map(str::to_owned),
     }
 }
 

@@ -70,13 +70,14 @@ pub(crate) fn services(root: &Path, agent: impl Agent, seen: &Arc<Seen>) -> Serv
         store: Store::open(&root.join("journal")).unwrap(),
         retention: Retention::default(),
         agents: Agents::new(agent.clone(), agent),
-        preparer: Arc::new(Preparer {
-            layout: Layout {
+        preparer: Arc::new(Preparer::new(
+            Layout {
                 workspace_root: root.to_path_buf(),
                 state: StateHome::InWorkspace,
             },
-            image: Default::default(),
-        }),
+            Default::default(),
+            "e",
+        )),
         outlets: Outlets::Fixed(seen.clone()),
         retries: RetryPolicy::default(),
         identity: IdentityConfig {

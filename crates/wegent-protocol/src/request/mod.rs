@@ -1,6 +1,7 @@
 //! Requests, decoded once and completely: what comes out needs no second look at the JSON.
 
 mod answer;
+mod enrich;
 mod flat;
 mod lenient;
 mod mcp;

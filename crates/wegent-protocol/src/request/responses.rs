@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    DecodeError, Dispatch, Envelope, Work, answer,
+    DecodeError, Dispatch, Envelope, Work, answer, enrich,
     lenient::TextOr,
     mcp::{self, present, secret_map},
     prompt::prompt,
@@ -179,7 +179,8 @@ pub(super) fn turn(
     mut metadata: Metadata,
     variables: Value,
 ) -> Result<Turn, DecodeError> {
-    let prompt = prompt(body.input.ok_or_else(|| DecodeError::missing("input"))?)?;
+    let mut prompt = prompt(body.input.ok_or_else(|| DecodeError::missing("input"))?)?;
+    enrich::enrich(&mut prompt, &mut metadata);
     let answer = answer::answer(metadata.interactive_form_answer.take())?;
     let mut bots = metadata.bot.take().map(|bots| bots.0).unwrap_or_default();
     // The bots after the first are sub-agents of it in this mode, and lend it what they have.
