@@ -32,6 +32,8 @@ use crate::{
 
 /// How often the daemon looks after itself.
 const BEAT: Duration = Duration::from_secs(2);
+/// How long a Codex that was replaced for its size is left alone.
+const COOL_DOWN: Duration = Duration::from_secs(60);
 /// How often its figures are logged, in beats.
 const FIGURES: u64 = 30;
 
@@ -87,6 +89,7 @@ pub async fn run(
         let hub = Arc::clone(&hub);
         async move { hub.warm.watch(&hub.stop).await }
     });
+    tasks.spawn(beat(Arc::clone(&hub)));
     tasks.spawn(look_after(Arc::clone(&hub)));
     systemd.say("READY=1");
     let beats = watchdog(&systemd, &hub);
@@ -147,8 +150,8 @@ async fn watchdog(systemd: &Systemd, hub: &Hub) {
     }
 }
 
-/// Beats, looks at health and resources, tells of what is wrong, cleans up, and ends an idle daemon.
-async fn look_after(hub: Arc<Hub>) {
+/// Beats. Waits for nothing else, so that a heart that stands still means that the daemon does.
+async fn beat(hub: Arc<Hub>) {
     let mut beat = interval(BEAT);
     let mut beats = 0_u64;
     loop {
@@ -159,20 +162,33 @@ async fn look_after(hub: Arc<Hub>) {
         hub.figures.heartbeat.store(now(), Ordering::Relaxed);
         if beats.is_multiple_of(FIGURES) {
             log_figures(&hub);
+        }
+        beats += 1;
+    }
+}
+
+/// Looks at health and resources, tells of what is wrong, cleans up, and ends an idle daemon.
+async fn look_after(hub: Arc<Hub>) {
+    let care = async {
+        loop {
+            sleep(BEAT).await;
             if let Some(history) = &hub.history {
                 history.clean();
             }
+            for reason in stats::health(&hub).reasons {
+                tracing::debug!(reason, "not well");
+                hub.alerts.raise(&reason).await;
+            }
+            resources(&hub).await;
+            if is_idle(&hub) {
+                tracing::info!("nobody needs the daemon: it ends");
+                hub.stop.cancel();
+            }
         }
-        beats += 1;
-        for reason in stats::health(&hub).reasons {
-            tracing::debug!(reason, "not well");
-            hub.alerts.raise(&reason).await;
-        }
-        resources(&hub).await;
-        if is_idle(&hub) {
-            tracing::info!("nobody needs the daemon: it ends");
-            hub.stop.cancel();
-        }
+    };
+    tokio::select! {
+        () = hub.stop.cancelled() => {}
+        () = care => {}
     }
 }
 
@@ -211,6 +227,8 @@ async fn resources(hub: &Hub) {
     hub.alerts.raise(&over).await;
     if limits.restart {
         hub.warm.restart().await;
+        // A limit that a fresh Codex passes already would keep it from answering at all.
+        sleep(COOL_DOWN).await;
     }
 }
 
