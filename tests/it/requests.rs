@@ -107,17 +107,17 @@ async fn a_repository_is_refused_rather_than_left_out() {
 }
 
 #[tokio::test]
-async fn a_required_skill_is_refused_rather_than_left_out() {
-    let Some(world) = World::build("a_required_skill_is_refused_rather_than_left_out").await else {
+async fn a_required_skill_that_is_not_there_fails_the_turn() {
+    let Some(world) = World::build("a_required_skill_that_is_not_there_fails_the_turn").await
+    else {
         return;
     };
     let mut body = here(&world, captured!("codex"));
     body["metadata"]["git_url"] = json!("");
     body["metadata"]["preload_skills"] = json!(["x"]);
-    let (code, message) = refused(&world, &body).await;
-    assert_eq!(code, "workspace_unsupported");
+    let (_, message) = refused(&world, &body).await;
     assert!(
-        message.contains("preload_skills") && message.contains('x'),
+        message.contains("required Skill deployment failed: x (no skill of this name"),
         "{message}"
     );
 }

@@ -55,6 +55,7 @@ impl Settings {
             ("HOST", "127.0.0.1".to_owned()),
             ("PORT", port.to_string()),
             ("CALLBACK_URL", backend.callback_url()),
+            ("TASK_API_DOMAIN", backend.url()),
             ("HEARTBEAT_ID", "1".to_owned()),
             ("HEARTBEAT_TYPE", "task".to_owned()),
             ("HEARTBEAT_ENABLED", "true".to_owned()),

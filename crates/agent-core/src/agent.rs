@@ -89,8 +89,8 @@ pub trait Agent: Send + Sync + 'static {
     /// `state` is the task's state folder; it may not exist yet.
     fn warm_up<'a>(&'a self, task: TaskId, state: &'a Path) -> BoxFuture<'a, ()>;
 
-    /// Where this agent looks for the skills of a task. Nothing of it need exist yet. It is never in the working folder.
-    fn skills_folder(&self, task: TaskId, state: &Path) -> PathBuf;
+    /// Where this agent looks for the skills of a task.
+    fn skills_folder(&self, task: TaskId, state: &Path) -> SkillsFolder;
 
     /// Whether a process waits for the task's next turn.
     fn has_session(&self, _task: TaskId) -> BoxFuture<'_, bool> {
@@ -104,6 +104,15 @@ pub trait Agent: Send + Sync + 'static {
 
     /// Ends every process of this agent, all sessions included, and returns when they are gone.
     fn shutdown(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Where an agent looks for skills. Nothing of it need exist yet. It is never in the working folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkillsFolder {
+    /// The folder; each skill is a folder in it.
+    pub path: PathBuf,
+    /// Whether it is one task's alone.
+    pub exclusive: bool,
 }
 
 /// What an agent gets beside the turn: where events go, and when to stop.

@@ -133,6 +133,7 @@ pub fn contract_variables(turn: &Turn) -> ToolVariables {
         user_name,
         auth_token,
         skill_identity_token,
+        ..
     } = &turn.identity;
     let user_name = user_name.as_deref().map(SecretString::from);
     let all = [

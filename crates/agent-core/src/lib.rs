@@ -32,6 +32,7 @@
 #![warn(missing_docs)]
 
 mod agent;
+pub mod attachments;
 pub mod confine;
 pub mod downloads;
 pub mod environment;
@@ -44,6 +45,7 @@ pub mod redaction;
 pub mod scratch;
 mod session;
 mod sink;
+pub mod skills;
 pub mod substitute;
 mod team;
 mod turn;

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AgentKind, Attempt, FormAnswer, SessionId, TurnKey};
+use crate::{
+    AgentKind, Attempt, FormAnswer, SessionId, SubtaskId, TurnKey, downloads::ContentHash,
+};
 
 /// What an agent is asked to do.
 ///
@@ -114,7 +115,7 @@ impl Prompt {
             .iter()
             .filter_map(|part| match part {
                 PromptPart::Text(text) => Some(text.as_str()),
-                PromptPart::Image { .. } => None,
+                PromptPart::Image { .. } | PromptPart::LocalImage { .. } => None,
             })
             .collect();
         texts.join("\n\n")
@@ -130,6 +131,11 @@ pub enum PromptPart {
     Image {
         /// Where the image is.
         url: String,
+    },
+    /// An image in a file on this machine.
+    LocalImage {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -247,6 +253,8 @@ pub struct Identity {
     pub auth_token: Option<SecretString>,
     /// The token for skills' calls; tools see it as `WEGENT_SKILL_IDENTITY_TOKEN`.
     pub skill_identity_token: Option<SecretString>,
+    /// Where the request says that the platform's backend is; the operator's word goes first.
+    pub backend_url: Option<String>,
 }
 
 /// The repository a turn works in.
@@ -258,22 +266,57 @@ pub struct GitSource {
     pub branch: Option<String>,
 }
 
-/// Skills by name.
+/// The skills of a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skills {
-    /// All skills to offer.
+    /// All skills to offer, by name.
     pub offered: Vec<String>,
     /// The ones without which the turn must not run.
     pub required: Vec<String>,
+    /// What the request knows of them, by name. One that is missing here is looked up by its name.
+    pub known: BTreeMap<String, KnownSkill>,
+    /// Where a skill is looked up; `None` means the platform's default.
+    pub namespace: Option<String>,
+}
+
+/// A skill as a request refers to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownSkill {
+    /// Its id, as text.
+    pub id: String,
+    /// The namespace it lies in; `None` means the one of [`Skills::namespace`].
+    pub namespace: Option<String>,
+    /// What its archive hashes to, if the request says so.
+    pub hash: Option<ContentHash>,
 }
 
 /// A file the person attached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// The platform's id of it.
     pub id: i64,
     /// The name it was uploaded under.
     pub filename: String,
+    /// Its MIME type, if known.
+    pub mime_type: Option<String>,
+    /// Its size in bytes, if known.
+    pub size: Option<u64>,
+    /// The message it belongs to: names the folder it goes to.
+    pub subtask: SubtaskId,
+    /// How far it has come.
+    pub state: AttachmentState,
+}
+
+/// How far an attachment has come before the turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AttachmentState {
+    /// It is to be fetched.
+    #[default]
+    Wanted,
+    /// It was fetched to here.
+    Local(PathBuf),
+    /// It could not be fetched, for this reason.
+    Failed(String),
 }
 
 /// A conversation that another task left behind for this one.

@@ -18,6 +18,8 @@ pub struct Workspace {
     /// What the agent's tools find in their environment beside the image's own variables: what the platform promises
     /// them, and where the repository came from.
     pub variables: ToolVariables,
+    /// Whether the agent's skills are other than before: a process that runs already has to look again.
+    pub skills_changed: bool,
 }
 
 /// Where workspaces and state folders lie.

@@ -59,7 +59,7 @@ use std::{
 };
 
 use agent_core::{
-    Agent, AgentError, AgentKind, Outcome, TaskId, Turn, TurnCx, Workspace,
+    Agent, AgentError, AgentKind, Outcome, SkillsFolder, TaskId, Turn, TurnCx, Workspace,
     environment::Environment,
 };
 use futures::future::{BoxFuture, FutureExt, ready};
@@ -202,8 +202,11 @@ impl Agent for ClaudeCodeAgent {
         ready(()).boxed()
     }
 
-    fn skills_folder(&self, _task: TaskId, state: &Path) -> PathBuf {
-        folder::path(state).join("skills")
+    fn skills_folder(&self, _task: TaskId, state: &Path) -> SkillsFolder {
+        SkillsFolder {
+            path: folder::path(state).join("skills"),
+            exclusive: true,
+        }
     }
 
     fn has_session(&self, task: TaskId) -> BoxFuture<'_, bool> {

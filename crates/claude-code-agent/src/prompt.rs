@@ -17,6 +17,10 @@ pub(crate) fn content(turn: &Turn) -> Value {
     let blocks = parts.iter().map(|part| match part {
         PromptPart::Text(text) => json!({ "type": "text", "text": text }),
         PromptPart::Image { url } => json!({ "type": "image", "source": image(url) }),
+        // The preparation has made a `data:` URL of what Claude can be shown; the rest it can read itself.
+        PromptPart::LocalImage { path } => {
+            json!({ "type": "text", "text": format!("[Image: {}]", path.display()) })
+        }
     });
     Value::Array(blocks.collect())
 }

@@ -45,8 +45,8 @@ mod turn;
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use agent_core::{
-    Agent, AgentError, AgentEvent, AgentKind, Notice, NoticeKind, Outcome, TaskId, Turn, TurnCx,
-    Workspace, environment::Environment,
+    Agent, AgentError, AgentEvent, AgentKind, Notice, NoticeKind, Outcome, SkillsFolder, TaskId,
+    Turn, TurnCx, Workspace, environment::Environment,
 };
 use futures::future::{BoxFuture, FutureExt};
 
@@ -186,8 +186,12 @@ impl Agent for CodexAgent {
         .boxed()
     }
 
-    fn skills_folder(&self, task: TaskId, _state: &Path) -> PathBuf {
-        self.config.homes.path(task).join("skills")
+    fn skills_folder(&self, task: TaskId, _state: &Path) -> SkillsFolder {
+        let homes = &self.config.homes;
+        SkillsFolder {
+            path: homes.path(task).join("skills"),
+            exclusive: matches!(homes, HomePolicy::PerTask(_)),
+        }
     }
 
     fn has_session(&self, task: TaskId) -> BoxFuture<'_, bool> {

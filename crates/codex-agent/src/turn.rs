@@ -223,6 +223,10 @@ impl Drive<'_> {
                     url: url.clone(),
                     detail: None,
                 },
+                PromptPart::LocalImage { path } => UserInput::LocalImage {
+                    path: path.clone(),
+                    detail: None,
+                },
             })
             .collect()
     }

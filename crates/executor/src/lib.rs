@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod at_start;
+pub mod backend;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -6,6 +6,7 @@
 use std::{fs, io, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use agent_core::{AgentKind, SubtaskId, TaskId, workspace::create_private};
+use http_client::{ClientError, HttpClients};
 use journal::{Store, StoreError};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -69,6 +70,9 @@ pub enum RunError {
     /// The arguments make no valid request.
     #[error("the arguments make no valid request")]
     Request(#[from] DecodeError),
+    /// The HTTP client can't be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The journal can't be opened.
     #[error("can't open the journal")]
     Journal(#[from] StoreError),
@@ -105,6 +109,7 @@ pub async fn run(arguments: Run, mut config: Config, log: LogSecrets) -> Result<
 
     let journal = tasks.join(task.to_string()).join("journal");
     let store = Store::open(&journal)?;
+    let clients = HttpClients::new(config.proxies.clone())?;
     let terminal = Arc::new(Terminal::new(arguments.json));
     let outlets = Outlets::Fixed(terminal.clone());
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
@@ -112,6 +117,7 @@ pub async fn run(arguments: Run, mut config: Config, log: LogSecrets) -> Result<
     let (turns, runs) = registry(services(
         &config,
         store,
+        clients,
         outlets,
         RetryPolicy::default(),
         log,

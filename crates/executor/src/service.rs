@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     at_start,
+    backend::Backend,
     clock::Clock,
     config::{Access, Approvals, Config, Mode},
     courier::RetryPolicy,
@@ -88,7 +89,14 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
         callback_url: config.delivery.callback_url.clone(),
         timeout: retries.request_timeout,
     };
-    let (turns, runs) = registry(services(&config, store, outlets, retries, log))?;
+    let (turns, runs) = registry(services(
+        &config,
+        store,
+        clients.clone(),
+        outlets,
+        retries,
+        log,
+    ))?;
     let binding = Binding::new(&config.heartbeat.binding);
     let stop = CancellationToken::new();
     let mut work = JoinSet::new();
@@ -121,6 +129,7 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
 pub fn services(
     config: &Config,
     store: Store,
+    clients: HttpClients,
     outlets: Outlets,
     retries: RetryPolicy,
     log: LogSecrets,
@@ -129,7 +138,16 @@ pub fn services(
     let preparer = Preparer {
         rule_files: config.prepare.rule_files.clone(),
         pre_execute: config.prepare.pre_execute.clone(),
-        ..Preparer::new(layout(config), image, config.identity.name.clone())
+        skills: agent_core::skills::Limits {
+            parallel: config.prepare.skill_downloads,
+            ..Default::default()
+        },
+        ..Preparer::new(
+            layout(config),
+            image,
+            config.identity.name.clone(),
+            Arc::new(Backend::new(clients, config.delivery.backend_url.clone())),
+        )
     };
     let codex = CodexAgent::new(codex_config(config));
     let claude = ClaudeCodeAgent::new(claude_config(config));

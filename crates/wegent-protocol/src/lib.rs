@@ -37,6 +37,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod backend;
 mod class;
 mod encode;
 mod fingerprint;

@@ -1,24 +1,37 @@
 //! What the person attached: to disk, and into the prompt.
 
-use super::{Folders, Preparer, StepCx, StepError};
-use crate::{Prompt, Turn};
+use super::{Preparer, StepCx, StepError, access};
+use crate::{
+    ErrorClass, Prompt, Turn,
+    attachments::{Limits, fetch, into_prompt},
+};
 
 /// Fetches the turn's attachments and gives `prompt` with their names and images put in. A file that can't be had is told of in the
 /// prompt; it is no reason not to run the turn.
-pub(super) async fn fetch(
-    _cx: StepCx,
-    _preparer: &Preparer,
+pub(super) async fn deliver(
+    cx: StepCx,
+    preparer: &Preparer,
     turn: &Turn,
     prompt: Prompt,
-    _folders: &Folders,
 ) -> Result<Prompt, StepError> {
+    let (task, agent) = (turn.key.task, turn.agent);
+    let folder = preparer.layout.task_folder(task);
     if !turn.attachments.is_empty() {
-        let names: Vec<&str> = turn
-            .attachments
-            .iter()
-            .map(|file| file.filename.as_str())
-            .collect();
-        tracing::warn!(attachments = ?names, "attachments are left out: not supported yet");
+        cx.say(format!("{} files", turn.attachments.len()));
     }
-    Ok(prompt)
+    let access = access(turn);
+    let deliveries = fetch(
+        &turn.attachments,
+        task,
+        &folder,
+        preparer.downloads.as_ref(),
+        access.as_ref(),
+        Limits::default(),
+    )
+    .await;
+    // Images are scaled: that is work for a thread of its own.
+    let rewrite = move || into_prompt(&prompt, agent, task, &deliveries);
+    tokio::task::spawn_blocking(rewrite).await.map_err(|error| {
+        StepError::new(ErrorClass::Internal, "the prompt can't be put together").because(error)
+    })
 }

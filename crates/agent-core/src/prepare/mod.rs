@@ -34,6 +34,7 @@ mod step;
 use std::{
     fs, mem,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use futures::future;
@@ -48,6 +49,7 @@ pub use self::{
 use crate::{
     Agent, AgentError, Cancel, CancelReason, EventSink, Layout, PrepareStep, SinkClosed, StateHome,
     Turn, Workspace,
+    downloads::{Access, Downloads},
     environment::{Environment, contract_variables},
     workspace::create_private,
 };
@@ -65,17 +67,28 @@ pub struct Preparer {
     pub rule_files: Vec<String>,
     /// What runs before every turn.
     pub pre_execute: Option<PreExecuteHook>,
+    /// The platform's backend.
+    pub downloads: Arc<dyn Downloads>,
+    /// How skills are fetched.
+    pub skills: crate::skills::Limits,
 }
 
 impl Preparer {
     /// One that does what needs no setting.
-    pub fn new(layout: Layout, image: Environment, owner: impl Into<String>) -> Self {
+    pub fn new(
+        layout: Layout,
+        image: Environment,
+        owner: impl Into<String>,
+        downloads: Arc<dyn Downloads>,
+    ) -> Self {
         Self {
             layout,
             image,
             owner: owner.into(),
             rule_files: Vec::new(),
             pre_execute: None,
+            downloads,
+            skills: crate::skills::Limits::default(),
         }
     }
 }
@@ -138,10 +151,10 @@ impl Preparer {
             let prompt = mem::take(&mut turn.prompt);
             let git = steps.run(PrepareStep::Git, |cx| git::checkout(cx, self, &turn, &made));
             let attachments = steps.run(PrepareStep::Attachments, |cx| {
-                attachments::fetch(cx, self, &turn, prompt, &made)
+                attachments::deliver(cx, self, &turn, prompt)
             });
             let skills = steps.run(PrepareStep::Skills, |cx| {
-                skills::deploy(cx, self, &turn, &skills_folder)
+                skills::provide(cx, self, &turn, &skills_folder)
             });
             let warm_up = async {
                 cx.agent.warm_up(task, &state).await;
@@ -149,7 +162,7 @@ impl Preparer {
             };
             future::try_join4(git, attachments, skills, warm_up).await?
         };
-        let (checkout, prompt, (), ()) = fetched;
+        let (checkout, prompt, skills_changed, ()) = fetched;
         turn.prompt = prompt;
         let mut variables = contract_variables(&turn);
         variables.extend(checkout.variables);
@@ -175,6 +188,7 @@ impl Preparer {
             cwd: checkout.cwd,
             state,
             variables,
+            skills_changed,
         };
         steps
             .run(PrepareStep::PreExecuteHook, |cx| {
@@ -204,6 +218,15 @@ impl Preparer {
             .map_err(|source| cannot_make(&state, source))?;
         Ok(Folders { cwd, state })
     }
+}
+
+/// What the backend is asked with, if the request brings a token.
+fn access(turn: &Turn) -> Option<Access> {
+    Some(Access {
+        task: turn.key.task,
+        token: turn.identity.auth_token.clone()?,
+        backend_url: turn.identity.backend_url.clone(),
+    })
 }
 
 /// The folders of a task that are there before any step.

@@ -1,27 +1,26 @@
 //! Skills: into the folder where the agent looks for them.
 
-use std::path::Path;
+use super::{Preparer, StepCx, StepError, access};
+use crate::{ErrorClass, SkillsFolder, Turn, skills::deploy};
 
-use super::{Preparer, StepCx, StepError};
-use crate::{ErrorClass, Turn};
-
-/// Puts the turn's skills into `folder` (see [`Agent::skills_folder`](crate::Agent::skills_folder)). One that is
-/// required and can't be had fails the turn; an optional one is left out.
-pub(super) async fn deploy(
-    _cx: StepCx,
-    _preparer: &Preparer,
+/// Puts the turn's skills into `folder` and says whether anything in it is other than before. One that is required and
+/// can't be had fails the turn; an optional one is left out.
+pub(super) async fn provide(
+    cx: StepCx,
+    preparer: &Preparer,
     turn: &Turn,
-    _folder: &Path,
-) -> Result<(), StepError> {
-    if !turn.skills.required.is_empty() {
-        let names = turn.skills.required.join(", ");
-        let message = format!(
-            "preload_skills: this executor can't deploy skills yet, and the turn requires {names}"
-        );
-        return Err(StepError::new(ErrorClass::WorkspaceUnsupported, message));
+    folder: &SkillsFolder,
+) -> Result<bool, StepError> {
+    let skills = &turn.skills;
+    if !skills.offered.is_empty() {
+        cx.say(format!("{} skills", skills.offered.len()));
     }
-    if !turn.skills.offered.is_empty() {
-        tracing::warn!(skills = ?turn.skills.offered, "optional skills are left out: not supported yet");
+    let access = access(turn);
+    let downloads = preparer.downloads.as_ref();
+    let limits = preparer.skills;
+    let report = deploy(skills, folder, downloads, access.as_ref(), limits).await;
+    match report.check_required(skills) {
+        Ok(()) => Ok(report.changed),
+        Err(missing) => Err(StepError::new(ErrorClass::Workspace, missing.to_string())),
     }
-    Ok(())
 }

@@ -181,15 +181,15 @@ impl Teller<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use futures::future::{BoxFuture, FutureExt, ready};
     use tokio::time::sleep;
 
     use super::*;
     use crate::{
-        Agent, AgentKind, CancelHandle, CancelReason, Emitted, Events, Outcome, TaskId, Turn,
-        TurnCx, Workspace,
+        Agent, AgentKind, CancelHandle, CancelReason, Emitted, Events, Outcome, SkillsFolder,
+        TaskId, Turn, TurnCx, Workspace,
     };
 
     /// Nobody.
@@ -210,8 +210,11 @@ mod tests {
         fn warm_up<'a>(&'a self, _: TaskId, _: &'a Path) -> BoxFuture<'a, ()> {
             ready(()).boxed()
         }
-        fn skills_folder(&self, _: TaskId, state: &Path) -> PathBuf {
-            state.to_path_buf()
+        fn skills_folder(&self, _: TaskId, state: &Path) -> SkillsFolder {
+            SkillsFolder {
+                path: state.to_path_buf(),
+                exclusive: true,
+            }
         }
         fn shutdown(&self) -> BoxFuture<'_, ()> {
             ready(()).boxed()

@@ -43,6 +43,7 @@ impl Stage {
             cwd: root.path().join("ws"),
             state: root.path().join("state"),
             variables: Default::default(),
+            skills_changed: false,
         };
         for folder in [&workspace.cwd, &workspace.state] {
             std::fs::create_dir_all(folder).unwrap();

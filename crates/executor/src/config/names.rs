@@ -63,6 +63,8 @@ pub const WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS: &str =
 pub const WEGENT_CODEX_IDLE_SECONDS: &str = "WEGENT_CODEX_IDLE_SECONDS";
 /// When Codex asks the person whether it may do something: `never`, `on-request` or `untrusted`. Default `never`.
 pub const WEGENT_CODEX_APPROVALS: &str = "WEGENT_CODEX_APPROVALS";
+/// How many skills are downloaded at once, 1 to 64. Default 3.
+pub const WEGENT_SKILL_DOWNLOAD_CONCURRENCY: &str = "WEGENT_SKILL_DOWNLOAD_CONCURRENCY";
 /// The Claude Code CLI. Default: looked up in `~/.local/bin` and on `PATH` when it is needed.
 pub const CLAUDE_BINARY_PATH: &str = "CLAUDE_BINARY_PATH";
 /// Another spelling of [`CLAUDE_BINARY_PATH`], read where that one isn't set.

@@ -233,6 +233,8 @@ pub struct PrepareConfig {
     pub pre_execute: Option<PreExecuteHook>,
     /// What runs before and after every edit of a file, for a shell.
     pub file_edit_command: Option<String>,
+    /// How many skills are downloaded at once.
+    pub skill_downloads: usize,
 }
 
 /// What is logged.

@@ -318,6 +318,10 @@ fn prepare(reader: &mut Reader<'_>) -> PrepareConfig {
     let required = reader.flag(names::WEGENT_HOOK_PRE_EXECUTE_REQUIRED);
     let script = reader.path(&[names::WEGENT_HOOK_PRE_EXECUTE]);
     let command = reader.text(names::WEGENT_FILE_EDIT_HOOK_COMMAND);
+    let concurrency = names::WEGENT_SKILL_DOWNLOAD_CONCURRENCY;
+    let downloads = reader.parsed(concurrency, "a number from 1 to 64", |text| {
+        text.parse().ok().filter(|count| (1..=64).contains(count))
+    });
     PrepareConfig {
         rule_files: rule_files.collect(),
         pre_execute: script.map(|script| PreExecuteHook {
@@ -326,6 +330,7 @@ fn prepare(reader: &mut Reader<'_>) -> PrepareConfig {
             required: required.unwrap_or(false),
         }),
         file_edit_command: command.map(str::to_owned),
+        skill_downloads: downloads.unwrap_or(3),
     }
 }
 

@@ -1,10 +1,6 @@
 //! Nothing of a task is told while its cancel is answered: registry, gate and courier together.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use agent_core::{
     Agent, AgentError, AgentEvent, AgentKind, BlockId, Outcome, StopStep, TaskId, Turn, TurnCx,
@@ -52,8 +48,11 @@ impl Agent for LastWord {
         ready(()).boxed()
     }
 
-    fn skills_folder(&self, _task: TaskId, state: &Path) -> PathBuf {
-        state.to_path_buf()
+    fn skills_folder(&self, _task: TaskId, state: &Path) -> agent_core::SkillsFolder {
+        agent_core::SkillsFolder {
+            path: state.to_path_buf(),
+            exclusive: true,
+        }
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {

@@ -9,6 +9,7 @@ use std::{
 use agent_core::{Agent, Layout, StateHome, prepare::Preparer};
 use bytes::Bytes;
 use executor::{
+    backend::Backend,
     clock::Clock,
     config::IdentityConfig,
     courier::{Posted, RetryPolicy, Transport},
@@ -18,6 +19,7 @@ use executor::{
     runs::Services,
 };
 use futures::future::{BoxFuture, FutureExt};
+use http_client::{HttpClients, Proxies};
 use journal::{Retention, Store};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -77,6 +79,10 @@ pub(crate) fn services(root: &Path, agent: impl Agent, seen: &Arc<Seen>) -> Serv
             },
             Default::default(),
             "e",
+            Arc::new(Backend::new(
+                HttpClients::new(Proxies::default()).unwrap(),
+                None,
+            )),
         )),
         outlets: Outlets::Fixed(seen.clone()),
         retries: RetryPolicy::default(),

@@ -1,10 +1,6 @@
 //! A turn that asks the person something.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use agent_core::{
     Agent, AgentError, AgentEvent, AgentKind, FileChanges, Form, NotDelivered, Outcome, Question,
@@ -85,8 +81,11 @@ impl Agent for Asking {
         ready(()).boxed()
     }
 
-    fn skills_folder(&self, _task: TaskId, state: &Path) -> PathBuf {
-        state.to_path_buf()
+    fn skills_folder(&self, _task: TaskId, state: &Path) -> agent_core::SkillsFolder {
+        agent_core::SkillsFolder {
+            path: state.to_path_buf(),
+            exclusive: true,
+        }
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {

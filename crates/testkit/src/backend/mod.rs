@@ -10,6 +10,7 @@
 //! waits for it before it answers the cancel blocks both for 10 seconds; see [`Backend::cancel`].
 
 mod faults;
+mod files;
 mod routes;
 mod state;
 
@@ -20,7 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::Router;
 pub use faults::{Fault, On, Rule};
+pub use files::{Asked, Files, Trouble, etag, skill_archive};
 use serde_json::Value;
 use state::State;
 pub use state::{Heartbeat, Mistake};
@@ -49,8 +52,13 @@ const ON_ITS_WAY: Duration = Duration::from_millis(30);
 #[derive(Debug)]
 pub struct Backend {
     state: Arc<State>,
+    files: Arc<Files>,
     address: SocketAddr,
     server: Mutex<Option<Server>>,
+}
+
+fn router(state: &Arc<State>, files: &Arc<Files>) -> Router {
+    routes::router(Arc::clone(state)).merge(files::router(Arc::clone(files)))
 }
 
 /// How a cancel went.
@@ -86,12 +94,24 @@ impl Backend {
     /// If it can't listen.
     pub async fn start() -> io::Result<Self> {
         let state = Arc::new(State::default());
-        let server = Server::start(0, routes::router(Arc::clone(&state))).await?;
+        let files = Arc::new(Files::default());
+        let server = Server::start(0, router(&state, &files)).await?;
         Ok(Self {
             state,
+            files,
             address: server.address(),
             server: Mutex::new(Some(server)),
         })
+    }
+
+    /// What an executor gets as `TASK_API_DOMAIN`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The attachments and skills.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// What an executor gets as `CALLBACK_URL`.
@@ -182,9 +202,8 @@ impl Backend {
     pub async fn come_back(&self) -> io::Result<()> {
         let mut server = self.server.lock().await;
         if server.is_none() {
-            *server = Some(
-                Server::start(self.address.port(), routes::router(Arc::clone(&self.state))).await?,
-            );
+            *server =
+                Some(Server::start(self.address.port(), router(&self.state, &self.files)).await?);
         }
         Ok(())
     }

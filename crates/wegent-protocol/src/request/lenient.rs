@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Int {
 
 /// Text that may come as a number or a boolean, as values of environments and headers do.
 #[derive(Clone, Debug)]
-pub(super) struct Text(pub(super) String);
+pub(crate) struct Text(pub(crate) String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,6 +1,7 @@
 //! Requests, decoded once and completely: what comes out needs no second look at the JSON.
 
 mod answer;
+mod attachments;
 mod enrich;
 mod flat;
 mod lenient;
@@ -9,6 +10,7 @@ mod prompt;
 mod responses;
 mod secrets;
 mod settings;
+mod skills;
 mod variables;
 mod wire;
 
@@ -18,6 +20,7 @@ use agent_core::{Turn, TurnKey, UnknownAgent};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::lenient::Text;
 pub use self::{
     flat::{FlatRules, decode_flat, decode_task_info},
     responses::decode,

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 
 use agent_core::{
-    AgentKind, AgentOptions, ApiFormat, Attachment, Attempt, Bot, GitSource, Identity,
-    InheritedSession, ModelConfig, SessionId, Skills, SubtaskId, TaskId, Team, Turn, TurnKey,
-    UnknownAgent,
+    AgentKind, AgentOptions, ApiFormat, Attempt, Bot, GitSource, Identity, InheritedSession,
+    ModelConfig, SessionId, SubtaskId, TaskId, Team, Turn, TurnKey, UnknownAgent,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    DecodeError, Dispatch, Envelope, Work, answer, enrich,
+    DecodeError, Dispatch, Envelope, Work, answer,
+    attachments::attachments,
+    enrich,
     lenient::TextOr,
     mcp::{self, present, secret_map},
     prompt::prompt,
-    secrets, settings, variables as placeholders,
+    secrets, settings,
+    skills::{names, skills},
+    variables as placeholders,
     wire::{self, Body, Metadata},
 };
 use crate::{Fingerprint, Protocol};
@@ -222,7 +225,7 @@ pub(super) fn turn(
         mcp_servers,
         git: git(&mut metadata),
         skills,
-        attachments: attachments(metadata.attachments.take())?,
+        attachments: attachments(&mut metadata, key.subtask)?,
         new_session: metadata.new_session.unwrap_or(false),
         resume_session: None,
         inherited_sessions: inherited(metadata.inherited_sessions.take()),
@@ -231,6 +234,7 @@ pub(super) fn turn(
                 .or_else(|| present(metadata.user.and_then(|user| user.user_name))),
             auth_token: metadata.auth_token,
             skill_identity_token: metadata.skill_identity_token,
+            backend_url: present(metadata.backend_url),
         },
         variables: placeholders::of_request(variables),
     })
@@ -316,49 +320,6 @@ fn git(metadata: &mut Metadata) -> Option<GitSource> {
     let branch = present(metadata.branch_name.take())
         .or_else(|| present(repository.and_then(|repository| repository.branch_name)));
     Some(GitSource { url, branch })
-}
-
-fn skills(bots: &mut [wire::Bot], metadata: &mut Metadata) -> Skills {
-    let mut skills = Skills {
-        required: names(metadata.preload_skills.take()),
-        ..Skills::default()
-    };
-    let of_bots = bots.iter_mut().flat_map(|bot| names(bot.skills.take()));
-    let all = of_bots
-        .chain(names(metadata.skill_names.take()))
-        .chain(skills.required.iter().cloned());
-    for name in all {
-        if !skills.offered.contains(&name) {
-            skills.offered.push(name);
-        }
-    }
-    skills
-}
-
-fn names(names: Option<Vec<String>>) -> Vec<String> {
-    names
-        .into_iter()
-        .flatten()
-        .filter(|name| !name.trim().is_empty())
-        .collect()
-}
-
-fn attachments(attachments: Option<Vec<wire::Attachment>>) -> Result<Vec<Attachment>, DecodeError> {
-    let convert = |(index, attachment): (usize, wire::Attachment)| {
-        let id = attachment
-            .id
-            .ok_or_else(|| DecodeError::missing(format!("metadata.attachments[{index}].id")))?;
-        Ok(Attachment {
-            id: id.0,
-            filename: attachment.original_filename.unwrap_or_default(),
-        })
-    };
-    attachments
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .map(convert)
-        .collect()
 }
 
 /// Conversations of agents that we don't run, and such without an id, are of no use here.

@@ -118,6 +118,12 @@ pub(super) struct Metadata {
     pub(super) selected_knowledge_prompt: Option<String>,
     pub(super) kb_meta_prompt: Option<String>,
     pub(super) is_user_selected_kb: Option<bool>,
+    pub(super) required_skills: Option<Vec<String>>,
+    pub(super) skill_refs: Option<SkillRefs>,
+    pub(super) preload_skill_refs: Option<SkillRefs>,
+    pub(super) team_namespace: Option<String>,
+    pub(super) user_subtask_id: Option<Int>,
+    pub(super) backend_url: Option<String>,
     pub(super) attachments: Option<Vec<Attachment>>,
     pub(super) auth_token: Option<SecretString>,
     pub(super) skill_identity_token: Option<SecretString>,
@@ -145,6 +151,19 @@ pub(super) struct Bot {
     #[serde(rename = "mcpServers")]
     pub(super) mcp_servers_camel: Option<McpServers>,
     pub(super) skills: Option<Vec<String>>,
+    pub(super) skill_refs: Option<SkillRefs>,
+    pub(super) preload_skill_refs: Option<SkillRefs>,
+}
+
+/// Skills by name.
+pub(super) type SkillRefs = BTreeMap<String, Option<SkillRef>>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SkillRef {
+    pub(super) skill_id: Option<Text>,
+    pub(super) namespace: Option<String>,
+    pub(super) content_hash: Option<String>,
 }
 
 /// What a skill brings along.
@@ -152,6 +171,7 @@ pub(super) struct Bot {
 #[serde(default)]
 pub(super) struct SkillConfig {
     pub(super) name: Option<String>,
+    pub(super) skill_id: Option<Text>,
     #[serde(rename = "mcpServers", alias = "mcp_servers")]
     pub(super) mcp_servers: Option<McpServers>,
 }
@@ -237,6 +257,12 @@ pub(super) struct User {
 pub(super) struct Attachment {
     pub(super) id: Option<Int>,
     pub(super) original_filename: Option<String>,
+    pub(super) mime_type: Option<String>,
+    pub(super) file_size: Option<Int>,
+    pub(super) subtask_id: Option<Int>,
+    pub(super) status: Option<String>,
+    pub(super) local_path: Option<String>,
+    pub(super) error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,8 +1,8 @@
 //! Recorded requests, and wrong ones.
 
 use agent_core::{
-    AgentKind, AnswerStatus, AnswerValue, ApiFormat, McpTransport, PromptPart, SubtaskId, TaskId,
-    Turn,
+    AgentKind, AnswerStatus, AnswerValue, ApiFormat, AttachmentState, McpTransport, PromptPart,
+    SubtaskId, TaskId, Turn,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -196,6 +196,62 @@ fn servers_of_the_bot_and_of_the_request_are_merged() {
     assert_eq!(turn.skills.required, ["wegent-knowledge"]);
     assert_eq!(turn.attachments[0].id, 301);
     assert_eq!(turn.attachments[0].filename, "spec.pdf");
+}
+
+#[test]
+fn an_attachment_says_where_it_belongs_and_how_far_it_has_come() {
+    let body = smallest(|body| {
+        body["metadata"]["user_subtask_id"] = json!("41");
+        body["metadata"]["attachments"] = json!([
+            {"id": 1, "original_filename": "a.txt", "mime_type": "text/plain", "file_size": 5, "subtask_id": 40},
+            {"id": "2", "status": "success", "local_path": "/workspace/7/b", "error": null},
+            {"id": 3, "status": "failed", "error": "HTTP 404"},
+            {"id": 4, "status": "failed"},
+        ]);
+    });
+    let attachments = turn(decoded(&body)).attachments;
+    let first = &attachments[0];
+    assert_eq!((first.subtask, first.size), (SubtaskId(40), Some(5)));
+    assert_eq!(first.mime_type.as_deref(), Some("text/plain"));
+    assert_eq!(attachments[1].subtask, SubtaskId(41));
+    let states: Vec<_> = attachments.into_iter().map(|file| file.state).collect();
+    assert_eq!(
+        states,
+        [
+            AttachmentState::Wanted,
+            AttachmentState::Local("/workspace/7/b".into()),
+            AttachmentState::Failed("HTTP 404".to_owned()),
+            AttachmentState::Failed("unknown error".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn what_is_known_of_a_skill_comes_from_the_closest_reference() {
+    let hash = format!("sha256:{}", "a".repeat(64));
+    let body = smallest(|body| {
+        let metadata = &mut body["metadata"];
+        metadata["team_namespace"] = json!("team");
+        metadata["skill_names"] = json!(["a", "b", "c", "d"]);
+        metadata["required_skills"] = json!(["d"]);
+        metadata["preload_skill_refs"] = json!({"a": {"skill_id": 1, "content_hash": hash}});
+        metadata["skill_refs"] =
+            json!({"a": {"skill_id": 2}, "b": {"skill_id": "3", "namespace": "n"}, "d": null});
+        metadata["bot"][0]["skill_refs"] = json!({"b": {"skill_id": 4}});
+        metadata["skill_configs"] =
+            json!([{"name": "b", "skill_id": 5}, {"name": "c", "skill_id": 6}, {}]);
+    });
+    let skills = turn(decoded(&body)).skills;
+    assert_eq!(skills.required, ["d"]);
+    assert_eq!(skills.namespace.as_deref(), Some("team"));
+    let ids: Vec<_> = skills
+        .known
+        .iter()
+        .map(|(name, skill)| (name.as_str(), skill.id.as_str()))
+        .collect();
+    assert_eq!(ids, [("a", "1"), ("b", "3"), ("c", "6")]);
+    assert_eq!(skills.known["a"].hash.as_ref().unwrap().to_string(), hash);
+    assert_eq!(skills.known["b"].namespace.as_deref(), Some("n"));
 }
 
 #[test]
