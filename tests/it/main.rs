@@ -7,6 +7,7 @@ mod both;
 mod cancel;
 mod claude;
 mod delivery;
+mod downloads;
 mod january;
 mod prepare;
 mod processes;

@@ -108,7 +108,9 @@ impl Opener {
                 Some(resume) => *resume.id() == session.id,
                 None => !session.used,
             };
-            if same && session.fingerprint == fingerprint && session.cli.is_running() {
+            // New skills are found when a process starts.
+            let fit = session.fingerprint == fingerprint && !workspace.skills_changed;
+            if same && fit && session.cli.is_running() {
                 match self.tell(&mut session, turn, plan, &mut notices).await {
                     Ok(()) => {
                         return Ok(Opened {

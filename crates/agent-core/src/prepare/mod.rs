@@ -166,6 +166,8 @@ impl Preparer {
         turn.prompt = prompt;
         let mut variables = contract_variables(&turn);
         variables.extend(checkout.variables);
+        let skills = skills_folder.path.to_string_lossy().into_owned();
+        variables.insert("SKILLS_DIR".to_owned(), skills.into());
         let servers = mem::take(&mut turn.mcp_servers);
         turn.mcp_servers = steps
             .run(PrepareStep::Mcp, |cx| {

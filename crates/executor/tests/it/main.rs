@@ -1,6 +1,7 @@
 //! The executor from outside: real sockets, a fake of the runs.
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+mod backend;
 mod fake;
 mod heartbeat;
 mod holds;
