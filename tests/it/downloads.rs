@@ -110,32 +110,34 @@ fn keep_skill(world: &World, id: &str, name: &str, description: &str) {
     world.backend.files().keep_skill(id, name, archive);
 }
 
-/// A skill is offered to the model, and one that comes with the next turn too.
-async fn with_two_skills((world, request): (World, Request)) {
-    keep_skill(&world, "1", "first-skill", "Knows about zebras");
-    keep_skill(&world, "2", "second-skill", "Knows about walruses");
-    let turn = request(&world, TASK, TURN, "Hello. #script:text");
-    completes(&world, &with_skills(turn, &["first-skill"])).await;
-    let before = sent(&world);
-    assert!(before.contains("Knows about zebras"), "{before}");
-    assert!(!before.contains("Knows about walruses"), "{before}");
+/// A skill is offered to the model, and only that one.
+async fn discovers_a_skill(world: &World, request: Request) {
+    keep_skill(world, "1", "first-skill", "Knows about zebras");
+    keep_skill(world, "2", "second-skill", "Knows about walruses");
+    let turn = request(world, TASK, TURN, "Hello. #script:text");
+    completes(world, &with_skills(turn, &["first-skill"])).await;
+    let sent = sent(world);
+    assert!(sent.contains("Knows about zebras"), "{sent}");
+    assert!(!sent.contains("Knows about walruses"), "{sent}");
+}
+
+#[tokio::test]
+async fn codex_discovers_a_skill_and_one_that_comes_with_the_next_turn() {
+    let test = "codex_discovers_a_skill_and_one_that_comes_with_the_next_turn";
+    let Some((world, request)) = codex(test).await else {
+        return;
+    };
+    discovers_a_skill(&world, request).await;
     let turn = request(&world, TASK, TURN + 1, "Again. #script:text");
     completes(&world, &with_skills(turn, &["first-skill", "second-skill"])).await;
-    let after = sent(&world);
-    assert!(after.contains("Knows about walruses"), "{after}");
+    let sent = sent(&world);
+    assert!(sent.contains("Knows about walruses"), "{sent}");
 }
 
 #[tokio::test]
-async fn codex_discovers_skills() {
-    if let Some(scene) = codex("codex_discovers_skills").await {
-        with_two_skills(scene).await;
-    }
-}
-
-#[tokio::test]
-async fn claude_code_discovers_skills() {
-    if let Some(scene) = claude("claude_code_discovers_skills").await {
-        with_two_skills(scene).await;
+async fn claude_code_discovers_a_skill() {
+    if let Some((world, request)) = claude("claude_code_discovers_a_skill").await {
+        discovers_a_skill(&world, request).await;
     }
 }
 

@@ -20,20 +20,22 @@ use crate::{
 
 const TASK: TaskId = TaskId(7);
 
+type Answer = Result<Vec<Bytes>, DownloadError>;
+
 /// Answers with what `answers` says for an id, one after the other; then with the id as text.
 #[derive(Debug, Default)]
 struct Scripted {
-    answers: Mutex<Vec<(i64, Result<Vec<Bytes>, DownloadError>)>>,
+    answers: Mutex<Vec<(i64, Answer)>>,
     running: AtomicUsize,
     most: AtomicUsize,
 }
 
 impl Scripted {
-    fn answer(&self, id: i64, answer: Result<Vec<Bytes>, DownloadError>) {
+    fn answer(&self, id: i64, answer: Answer) {
         self.answers.lock().unwrap().push((id, answer));
     }
 
-    fn next(&self, id: i64) -> Result<Vec<Bytes>, DownloadError> {
+    fn next(&self, id: i64) -> Answer {
         let mut answers = self.answers.lock().unwrap();
         match answers.iter().position(|(of, _)| *of == id) {
             Some(index) => answers.remove(index).1,

@@ -1,5 +1,7 @@
 //! What the person attached: to disk, and into the prompt.
 
+use futures::FutureExt;
+
 use super::{Preparer, StepCx, StepError, access};
 use crate::{
     ErrorClass, Prompt, Turn,
@@ -28,6 +30,7 @@ pub(super) async fn deliver(
         access.as_ref(),
         Limits::default(),
     )
+    .boxed()
     .await;
     // Images are scaled: that is work for a thread of its own.
     let rewrite = move || into_prompt(&prompt, agent, task, &deliveries);

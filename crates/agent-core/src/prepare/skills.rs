@@ -1,5 +1,7 @@
 //! Skills: into the folder where the agent looks for them.
 
+use futures::FutureExt;
+
 use super::{Preparer, StepCx, StepError, access};
 use crate::{ErrorClass, SkillsFolder, Turn, skills::deploy};
 
@@ -18,7 +20,9 @@ pub(super) async fn provide(
     let access = access(turn);
     let downloads = preparer.downloads.as_ref();
     let limits = preparer.skills;
-    let report = deploy(skills, folder, downloads, access.as_ref(), limits).await;
+    let report = deploy(skills, folder, downloads, access.as_ref(), limits)
+        .boxed()
+        .await;
     match report.check_required(skills) {
         Ok(()) => Ok(report.changed),
         Err(missing) => Err(StepError::new(ErrorClass::Workspace, missing.to_string())),

@@ -133,7 +133,7 @@ async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>)
 
 /// Prepares the turn and runs it.
 async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Result<Outcome, AgentError> {
-    let Prepared { turn, workspace } = match preparer.prepare(turn, &cx).await {
+    let Prepared { turn, workspace } = match Box::pin(preparer.prepare(turn, &cx)).await {
         Ok(prepared) => prepared,
         Err(PrepareError::Cancelled(reason)) => {
             return Ok(Outcome::Cancelled {
