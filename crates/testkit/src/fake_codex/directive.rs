@@ -26,6 +26,7 @@ pub(super) enum Directive {
     Garbage,
     HalfLine,
     Exit(u8),
+    Break(String),
     Fail(String),
     Wait(Duration),
     Hang,
@@ -75,6 +76,7 @@ fn one(text: &str) -> Directive {
         "garbage" => Directive::Garbage,
         "halfline" => Directive::HalfLine,
         "exit" => Directive::Exit(rest.parse().unwrap_or(1)),
+        "break" => Directive::Break(rest.to_owned()),
         "fail" => Directive::Fail(rest.to_owned()),
         "wait" => Directive::Wait(Duration::from_millis(
             number(rest, "millis").map_or(0, |millis| millis as u64),

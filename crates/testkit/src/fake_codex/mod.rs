@@ -21,6 +21,7 @@
 //! | `#fake:garbage` | lines that are not JSON and not UTF-8, and an unknown notification |
 //! | `#fake:halfline` | half a line, then the end of the process |
 //! | `#fake:exit CODE` | the end of the process |
+//! | `#fake:break TEXT` | a message that the end of the process cuts off in its middle; whole when the prompt comes again |
 //! | `#fake:fail MESSAGE` | the turn fails |
 //! | `#fake:wait millis=N` | a pause |
 //! | `#fake:hang` | nothing more, until an interrupt |

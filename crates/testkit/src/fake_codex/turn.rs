@@ -163,6 +163,7 @@ impl Turn {
                 Err(Stop::Exit(1))
             }
             Directive::Exit(code) => Err(Stop::Exit(code)),
+            Directive::Break(text) => self.break_off(&text).await,
             Directive::Fail(message) => Err(Stop::Failed(message)),
             Directive::Wait(length) => {
                 tokio::time::sleep(length).await;
@@ -179,6 +180,24 @@ impl Turn {
     async fn say(&mut self, text: &str) -> Result<(), Stop> {
         let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
         self.message(words, Duration::ZERO).await
+    }
+
+    async fn break_off(&mut self, text: &str) -> Result<(), Stop> {
+        let again = match self.prompts.split_last() {
+            Some((prompt, earlier)) => earlier.contains(prompt),
+            None => false,
+        };
+        if again {
+            return self.say(text).await;
+        }
+        let words: Vec<&str> = text.split_inclusive(' ').collect();
+        let id = self.item_id("msg");
+        self.item("item/started", shapes::agent_message(&id, ""))
+            .await?;
+        let delta = words[..words.len() / 2].concat();
+        let fields = json!({"threadId": self.thread, "turnId": self.control.turn, "itemId": id, "delta": delta});
+        self.notify("item/agentMessage/delta", fields).await?;
+        Err(Stop::Exit(1))
     }
 
     async fn deltas(&mut self, count: u32, rate: f64, size: usize) -> Result<(), Stop> {
