@@ -292,6 +292,8 @@ pub enum ErrorClass {
     InvalidRequest,
     /// The request asks for something this executor does not do (yet).
     Unsupported,
+    /// The model speaks another protocol than the agent.
+    ModelProtocol,
     /// The turn needs something of the workspace that this executor can't prepare (yet).
     WorkspaceUnsupported,
     /// The provider does not accept the key.

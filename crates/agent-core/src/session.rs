@@ -119,6 +119,17 @@ impl SessionStore {
         }
     }
 
+    /// The ids of all stored conversations, of every bot and agent. What can't be read is left out.
+    pub fn ids(&self) -> Vec<SessionId> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten();
+        entries
+            .flatten()
+            .filter_map(|entry| fs::read(entry.path()).ok())
+            .filter_map(|text| serde_json::from_slice::<Stored>(&text).ok())
+            .map(|stored| stored.id)
+            .collect()
+    }
+
     /// Stores the conversation of a bot.
     ///
     /// # Errors

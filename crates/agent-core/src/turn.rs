@@ -160,6 +160,8 @@ pub struct ModelConfig {
     pub reasoning_effort: Option<String>,
     /// How the reasoning is summarised, in the provider's words.
     pub reasoning_summary: Option<String>,
+    /// How much the model says, in the provider's words.
+    pub verbosity: Option<String>,
     /// The provider's service tier.
     pub service_tier: Option<String>,
     /// The agent's web search: `disabled`, `cached`, `live`, … in the agent's words.

@@ -64,7 +64,7 @@ fn class_of_words(message: &str) -> ErrorClass {
         kind: String,
     }
     if let Some(reason) = message.strip_prefix(GAVE_UP) {
-        return match BROKE.iter().any(|start| reason.starts_with(start)) {
+        return match broke(reason) {
             true => ErrorClass::Network,
             false => ErrorClass::Provider,
         };
@@ -118,6 +118,27 @@ pub(crate) fn is_hopeless(error: &TurnError) -> bool {
         class(error),
         ErrorClass::Unauthorized | ErrorClass::Forbidden
     )
+}
+
+/// What a person reads while Codex tries again. `None` for an answer that broke off: what is shown anew then says so itself.
+pub(crate) fn retried(error: &TurnError) -> Option<String> {
+    let details = error.additional_details.as_deref();
+    let reason = details.unwrap_or(&error.message);
+    let what = match (error.http_status(), reason.strip_prefix(GAVE_UP)) {
+        (Some(status), _) => format!("answers with HTTP {status}"),
+        (None, Some(reason)) if broke(reason) => return None,
+        (None, Some(_)) => "reports a failure".to_owned(),
+        // Codex 0.169 puts words of its own in the place of what a provider says with HTTP 5xx.
+        (None, None) => "fails or can't be reached".to_owned(),
+    };
+    Some(format!(
+        "The model's provider {what}; the request is tried again."
+    ))
+}
+
+/// Whether a reason is that the connection broke.
+fn broke(reason: &str) -> bool {
+    BROKE.iter().any(|start| reason.starts_with(start))
 }
 
 #[cfg(test)]
@@ -185,6 +206,43 @@ mod tests {
                 matches!(&error, AgentError::Provider { message, .. } if message == expected),
                 "{error:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_retry_is_told_unless_the_answer_broke_off() {
+        let status = json!({"responseStreamDisconnected": {"httpStatusCode": 429}});
+        let none = json!({"responseStreamDisconnected": {"httpStatusCode": null}});
+        for (info, details, told) in [
+            (
+                &status,
+                "exceeded retry limit",
+                Some("answers with HTTP 429"),
+            ),
+            (
+                &none,
+                "We’re currently experiencing high demand",
+                Some("fails or can't be reached"),
+            ),
+            (
+                &none,
+                "stream disconnected before completion: the model failed",
+                Some("reports a failure"),
+            ),
+            (
+                &none,
+                "stream disconnected before completion: Transport error: x",
+                None,
+            ),
+        ] {
+            let error = json!({
+                "message": "Reconnecting... 2/5", "codexErrorInfo": info, "additionalDetails": details,
+            });
+            let text = retried(&serde_json::from_value(error).unwrap());
+            match told {
+                Some(told) => assert!(text.is_some_and(|text| text.contains(told)), "{details}"),
+                None => assert_eq!(text, None, "{details}"),
+            }
         }
     }
 

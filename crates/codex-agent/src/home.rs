@@ -3,6 +3,9 @@
 //! Codex keeps SQLite databases, helper links and caches in its home; those want a local disk and mean
 //! nothing to anyone else. The rollouts are what a conversation can be resumed from: they belong to the
 //! task's state folder, which travels with the workspace. So `sessions` in the home is a link to there.
+//!
+//! A spare app-server has a home before it has a task. The home can't be moved under a running process, so it stays where
+//! it is and the task's home is a link to it. What a home may come to weigh is the matter of `upkeep`.
 
 use std::{
     fs, io,
@@ -10,7 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_core::{AgentError, TaskId, workspace::create_private};
+use agent_core::{AgentError, SessionStore, TaskId, workspace::create_private};
+
+use crate::upkeep;
 
 /// What every home starts with: no update check, no telemetry, no plugin marketplace, and no shell
 /// snapshots, which would write the environment to disk (codex 0.169).
@@ -42,17 +47,67 @@ impl HomePolicy {
         let done = create_private(&home).and_then(|()| {
             write_config(&home)?;
             match self {
-                Self::PerTask(_) => link_sessions(&home, &state.join("codex").join("sessions")),
+                Self::PerTask(folder) => {
+                    upkeep::clear(&home, folder);
+                    let sessions = sessions(state);
+                    upkeep::clear_rollouts(&sessions, &SessionStore::new(state).ids());
+                    link_sessions(&home, &sessions)
+                }
                 Self::Shared(_) => Ok(()),
             }
         });
-        match done {
-            Ok(()) => Ok(home),
-            Err(source) => Err(AgentError::Workspace {
-                message: format!("codex home `{}` can't be prepared", home.display()),
-                source: Some(source),
-            }),
+        done.map_err(|source| unprepared(&home, source))?;
+        Ok(home)
+    }
+
+    /// A home for a server that has no task yet. What earlier ones of `owner` have left is removed, so no other process of
+    /// that owner may be alive.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub(crate) fn prepare_spare(&self, owner: &str) -> Result<PathBuf, AgentError> {
+        let home = match self {
+            Self::Shared(home) => home.clone(),
+            Self::PerTask(folder) => {
+                upkeep::remove_spares(folder, &spare_prefix(owner));
+                folder.join(format!("{}{:x}", spare_prefix(owner), std::process::id()))
+            }
+        };
+        create_private(&home)
+            .and_then(|()| write_config(&home))
+            .map_err(|source| unprepared(&home, source))?;
+        Ok(home)
+    }
+
+    /// Makes a spare's home the task's. False if the task has a home already.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub(crate) fn adopt(
+        &self,
+        task: TaskId,
+        state: &Path,
+        spare: &Path,
+    ) -> Result<bool, AgentError> {
+        if matches!(self, Self::Shared(_)) {
+            return Ok(true);
         }
+        match symlink(spare, self.path(task)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            linked => linked.and_then(|()| link_sessions(spare, &sessions(state))),
+        }
+        .map_err(|source| unprepared(spare, source))?;
+        Ok(true)
+    }
+
+    /// Whether the task has a home of its own here.
+    pub(crate) fn exists(&self, task: TaskId) -> bool {
+        matches!(self, Self::PerTask(_)) && self.path(task).exists()
+    }
+
+    /// Whether a home that is ours has grown larger than one should be.
+    pub(crate) fn is_overgrown(&self, home: &Path) -> bool {
+        matches!(self, Self::PerTask(_)) && upkeep::is_overgrown(home)
     }
 
     /// Where the home of a task lies.
@@ -61,6 +116,22 @@ impl HomePolicy {
             Self::PerTask(folder) => folder.join(task.to_string()),
             Self::Shared(home) => home.clone(),
         }
+    }
+}
+
+/// Where the rollouts of a task lie.
+fn sessions(state: &Path) -> PathBuf {
+    state.join("codex").join("sessions")
+}
+
+fn spare_prefix(owner: &str) -> String {
+    format!("spare-{owner}-")
+}
+
+fn unprepared(home: &Path, source: io::Error) -> AgentError {
+    AgentError::Workspace {
+        message: format!("codex home `{}` can't be prepared", home.display()),
+        source: Some(source),
     }
 }
 

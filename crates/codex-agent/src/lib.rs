@@ -2,7 +2,8 @@
 //!
 //! # How it works
 //!
-//! Each task has one `codex app-server`, started through its guard and kept warm between turns (`servers`). A turn
+//! Each task has one `codex app-server`, started through its guard and kept warm between turns (`servers`); only so many are
+//! alive at once. A turn
 //! opens the task's conversation in it (a new thread, the loaded one, or one resumed from its rollout), starts
 //! `turn/start` and folds what Codex says into events (`map`). The provider, its key, MCP servers and the
 //! environment of tools go with the thread over the pipe (`thread_config`); the process itself knows no key.
@@ -13,6 +14,8 @@
 //! * The conversation's id is stored as soon as it can be resumed; a conversation that is unknown here is replaced by a
 //!   fresh one, and the person is told.
 //! * A question to the person leaves Codex's turn open in its warm app-server until the next turn (`pausing`).
+//! * A process that dies before a tool was called or a message was complete costs the turn nothing but time.
+//! * Every phase of a turn has its limit (`watch`), every home its bounds (`upkeep`).
 //! * A stream that breaks shows its text once (`agent_core::void_text`).
 //!
 //! # Example
@@ -27,12 +30,16 @@
 #![warn(missing_docs)]
 
 mod binary;
+mod config_toml;
 mod elicitation;
 mod failure;
 mod home;
+mod launch;
+mod login;
 mod map;
 mod opening;
 mod pausing;
+mod provider;
 mod questions;
 mod requests;
 mod roles;
@@ -41,21 +48,22 @@ mod stopping;
 mod thread_config;
 mod tools;
 mod turn;
+mod upkeep;
+mod watch;
 
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use agent_core::{
-    Agent, AgentError, AgentEvent, AgentKind, Notice, NoticeKind, Outcome, SkillsFolder, TaskId,
-    Turn, TurnCx, Workspace, environment::Environment,
+    Agent, AgentError, AgentEvent, AgentKind, Notice, NoticeKind, Outcome, SkillsFolder, StopStep,
+    TaskId, Turn, TurnCx, Workspace, environment::Environment,
 };
 use futures::future::{BoxFuture, FutureExt};
 
 pub use home::HomePolicy;
 pub use requests::Approvals;
-pub use servers::Deadlines;
 pub use thread_config::Access;
 
-use servers::Servers;
+use servers::{Need, Servers};
 use turn::Drive;
 
 /// What the agent runs with.
@@ -79,6 +87,21 @@ pub struct CodexConfig {
     pub deadlines: Deadlines,
     /// How long an app-server may wait for its task's next turn.
     pub idle: Duration,
+    /// How many app-servers may be alive at once.
+    pub max_servers: usize,
+}
+
+/// How long the parts of a turn may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// From the process's start to the end of its handshake.
+    pub ready: Duration,
+    /// From `turn/start` to the first sign of progress, and again after each error that Codex reports.
+    pub first_progress: Duration,
+    /// Between two signs of life afterwards, while no tool runs.
+    pub silence: Duration,
+    /// The whole turn.
+    pub turn: Duration,
 }
 
 impl CodexConfig {
@@ -95,8 +118,11 @@ impl CodexConfig {
             deadlines: Deadlines {
                 ready: Duration::from_secs(60),
                 first_progress: Duration::from_secs(180),
+                silence: Duration::from_secs(600),
+                turn: Duration::from_secs(86_400),
             },
             idle: Duration::from_secs(600),
+            max_servers: 32,
         }
     }
 }
@@ -116,6 +142,14 @@ impl CodexAgent {
         }
     }
 
+    /// Starts an app-server ahead of any task; the first task gets it.
+    ///
+    /// # Errors
+    /// [`AgentError`] when there is no CLI or its home can't be made.
+    pub async fn prepare_spare(&self) -> Result<(), AgentError> {
+        self.servers.prepare_spare().await
+    }
+
     async fn run_turn(
         &self,
         turn: &Turn,
@@ -124,7 +158,10 @@ impl CodexAgent {
     ) -> Result<Outcome, AgentError> {
         let task = turn.key.task;
         self.tell_of_unreachable_servers(turn, &cx).await?;
-        let mut server = self.servers.take(task, &workspace.state).await?;
+        let mut server = tokio::select! {
+            server = self.servers.take(Need::of(turn, &workspace.state)) => server?,
+            reason = cx.cancel.cancelled() => return Ok(turn::cancelled(reason, StopStep::NotStarted, 0, None)),
+        };
         let drive = Drive {
             config: &self.config,
             turn,
@@ -174,16 +211,7 @@ impl Agent for CodexAgent {
     }
 
     fn warm_up<'a>(&'a self, task: TaskId, state: &'a Path) -> BoxFuture<'a, ()> {
-        async move {
-            if self.servers.has(task).await {
-                return;
-            }
-            // What goes wrong here goes wrong again, and is told, when the turn takes its server.
-            if let Ok(server) = self.servers.take(task, state).await {
-                self.servers.give_back(task, server).await;
-            }
-        }
-        .boxed()
+        self.servers.warm(task, state).boxed()
     }
 
     fn skills_folder(&self, task: TaskId, _state: &Path) -> SkillsFolder {

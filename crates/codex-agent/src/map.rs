@@ -53,6 +53,12 @@ impl Mapper {
         }
     }
 
+    /// The turn is begun again, as `turn` of `thread`: what it says comes after what has been shown.
+    pub(crate) fn begin_again(&mut self, thread: ThreadId, turn: TurnId) {
+        self.thread = thread;
+        self.turn = turn;
+    }
+
     /// The confirmed final answer so far.
     pub(crate) fn final_answer(&self) -> Option<&str> {
         self.answer.final_answer()

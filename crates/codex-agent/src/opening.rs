@@ -10,7 +10,7 @@ use codex_app_server::{
 use tokio::time::timeout;
 
 use crate::{
-    servers::{Loaded, Server},
+    launch::{Loaded, Server},
     thread_config::{ThreadSettings, thread_settings},
     turn::{Drive, open_error, state_error},
 };

@@ -13,12 +13,12 @@ use codex_app_server::{
 };
 
 use crate::{
+    launch::{Loaded, Server},
     map::Mapper,
     questions::Open,
     requests::settle,
-    servers::{Loaded, Server},
     stopping::kill,
-    turn::{Drive, Driven, session},
+    turn::{Begun, Drive, Driven, Heard, session},
 };
 
 /// A turn of Codex's that waits for the person.
@@ -108,7 +108,13 @@ impl Drive<'_> {
             }
         }
         open.answer(answer);
-        Some(self.drive(server, &connection, loaded, turn, mapper).await)
+        let heard = Heard::taken_up(mapper, &self.config.deadlines);
+        let begun = Begun {
+            connection,
+            loaded,
+            turn,
+        };
+        Some(self.drive(server, begun, heard).await)
     }
 
     /// Ends a turn whose question won't be answered, before anything else happens in its conversation. False if its

@@ -1,210 +1,333 @@
 //! The app-servers: one per task, warm between its turns, given back after an idle time.
+//!
+//! Only so many may be alive at once ([`CodexConfig::max_servers`]): one costs some 25 MB of memory of its own. When all
+//! places are taken, the one that has been idle longest gives way, and if none is idle a turn waits for the first that
+//! becomes free.
+//!
+//! A **spare** is started ahead of any task, in a home of its own, and given to the first task that has no server yet.
 
 use std::{
     collections::HashMap,
-    ffi::OsString,
-    path::{Path, PathBuf},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use agent_core::{AgentError, TaskId, environment::Environment, scratch::Scratch};
-use codex_app_server::{Instance, InstanceConfig, ThreadStream, protocol::ClientInfo};
-use supervisor::{ChildEnv, Guard, Ladder};
+use agent_core::{AgentError, TaskId, Turn};
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
     task::{AbortHandle, JoinSet},
+    time::Instant,
 };
 
-use crate::{CodexConfig, binary, pausing::Paused};
-
-/// What the CLI itself gets of the environment, if it is there: nothing but what it needs to run and to reach
-/// its provider. Its tools' environment is another matter.
-const ALLOWED: &[&str] = &[
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "CODEX_CA_CERTIFICATE",
-];
-
-/// How an app-server is brought to its end. It takes 60 ms when all is well; the whole executor has 8 s.
-const LADDER: Ladder = Ladder {
-    after_stdin: Duration::from_millis(1500),
-    after_term: Duration::from_millis(1000),
-    kill_deadline: Duration::from_millis(1500),
+use crate::{
+    CodexConfig,
+    launch::{self, Server},
+    login, upkeep,
 };
 
-/// A task's app-server with what is loaded in it.
-pub(crate) struct Server {
-    /// The process.
-    pub(crate) instance: Instance,
-    /// The conversation that is loaded and listened to.
-    pub(crate) loaded: Option<Loaded>,
-    /// The turn that waits for the person in it.
-    pub(crate) paused: Option<Paused>,
-    /// The session's temporary folder. After `instance`, so that it goes when the processes have gone.
-    pub(crate) scratch: Scratch,
-}
-
-impl Server {
-    /// Ends the processes, then removes their temporary folder.
-    pub(crate) async fn shutdown(self) {
-        self.instance.shutdown().await;
-        drop(self.scratch);
-    }
-}
-
-/// A thread that an app-server has in memory.
-pub(crate) struct Loaded {
-    /// Its messages.
-    pub(crate) stream: ThreadStream,
-    /// The configuration it was loaded with.
-    pub(crate) fingerprint: u64,
-    /// The process it was loaded in, by its generation.
-    pub(crate) generation: u64,
-}
+/// How long a server that was started ahead of its turn is not taken away by another task.
+const WARM_GRACE: Duration = Duration::from_secs(30);
 
 /// The app-servers that no turn is using.
 pub(crate) struct Servers {
     config: CodexConfig,
-    idle: Mutex<Idle>,
+    slots: Arc<Semaphore>,
+    /// How many turns wait for a place.
+    waiting: AtomicUsize,
+    pool: Mutex<Pool>,
 }
 
 #[derive(Default)]
-struct Idle {
-    servers: HashMap<TaskId, (Server, AbortHandle)>,
+struct Pool {
+    idle: HashMap<TaskId, Idle>,
+    /// One that no task has yet.
+    spare: Option<Server>,
     /// Ends servers whose time has come. In here, so that it can't outlive the agent.
     timers: JoinSet<()>,
 }
 
+/// A server that waits for its task's next turn.
+struct Idle {
+    server: Server,
+    timer: AbortHandle,
+    since: Instant,
+    /// Whether it was started for a turn that has not begun yet.
+    warmed: bool,
+}
+
+impl Pool {
+    /// The server that can best be spared, out of the pool.
+    fn spare_one(&mut self) -> Option<Server> {
+        let longest = self
+            .idle
+            .iter()
+            .filter(|(_, idle)| !idle.warmed || idle.since.elapsed() > WARM_GRACE)
+            // A question that waits for the person lapses with its process, so such a one goes last.
+            .min_by_key(|(_, idle)| (idle.server.paused.is_some(), idle.since))
+            .map(|(task, _)| *task);
+        match longest {
+            Some(task) => self.remove(task),
+            None => self.spare.take(),
+        }
+    }
+
+    fn remove(&mut self, task: TaskId) -> Option<Server> {
+        let idle = self.idle.remove(&task)?;
+        idle.timer.abort();
+        Some(idle.server)
+    }
+}
+
+/// A turn that waits for a place, for as long as this lives.
+struct Waiter<'a>(&'a AtomicUsize);
+
+impl<'a> Waiter<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What a turn needs of its server.
+#[derive(Clone, Copy)]
+pub(crate) struct Need<'a> {
+    /// Whose it is.
+    pub(crate) task: TaskId,
+    /// The task's state folder.
+    pub(crate) state: &'a Path,
+    /// Whether it uses the container's own login, which Codex reads when it starts.
+    pub(crate) own_login: bool,
+}
+
+impl<'a> Need<'a> {
+    /// The need of a turn.
+    pub(crate) fn of(turn: &Turn, state: &'a Path) -> Self {
+        Self {
+            task: turn.key.task,
+            state,
+            own_login: turn.model.use_own_login,
+        }
+    }
+}
+
 impl Servers {
     /// No server yet.
-    pub(crate) fn new(config: CodexConfig) -> std::sync::Arc<Self> {
-        std::sync::Arc::new(Self {
+    pub(crate) fn new(config: CodexConfig) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Arc::new(Semaphore::new(config.max_servers.max(1))),
+            waiting: AtomicUsize::new(0),
             config,
-            idle: Mutex::default(),
+            pool: Mutex::default(),
         })
     }
 
-    /// The task's server, for the use of one turn. A new one starts in the background.
+    /// The task's server, for the use of one turn. A new one starts in the background. Waits for a place if there is none;
+    /// may be dropped while it waits.
     ///
     /// # Errors
     /// [`AgentError`] when there is no CLI or its home can't be made.
-    pub(crate) async fn take(&self, task: TaskId, state: &Path) -> Result<Server, AgentError> {
-        if let Some((server, timer)) = self.idle.lock().await.servers.remove(&task) {
-            timer.abort();
+    pub(crate) async fn take(&self, need: Need<'_>) -> Result<Server, AgentError> {
+        if let Some(server) = self.at_hand(need).await? {
             return Ok(server);
         }
-        let home = self.config.homes.prepare(task, state)?;
-        let program = binary::find(
-            self.config.binary.as_deref(),
-            self.variable("PATH").map(OsString::as_os_str),
-        )?;
-        let scratch = Scratch::for_session(&self.config.image, &self.config.owner)?;
-        Ok(Server {
-            instance: Instance::start(self.instance(program, home, scratch.path())),
-            loaded: None,
-            paused: None,
-            scratch,
-        })
+        let slot = self.slot(need.task).await;
+        self.start(need, slot)
     }
 
-    /// Keeps the server for the task's next turn, for as long as servers may be idle.
-    pub(crate) async fn give_back(self: &std::sync::Arc<Self>, task: TaskId, server: Server) {
-        let mut idle = self.idle.lock().await;
-        while idle.timers.try_join_next().is_some() {}
-        let pool = std::sync::Arc::downgrade(self);
-        let after = self.config.idle;
-        let timer = idle.timers.spawn(async move {
+    /// Has a server at hand for a turn that is about to begin, if there is a place for one.
+    pub(crate) async fn warm(self: &Arc<Self>, task: TaskId, state: &Path) {
+        if self.has(task).await {
+            return;
+        }
+        let need = Need {
+            task,
+            state,
+            // As it was in the turn before. If that is wrong, the turn replaces the server.
+            own_login: login::is_linked(&self.config.homes.path(task)),
+        };
+        // What goes wrong here goes wrong again, and is told, when the turn takes its server.
+        let server = match self.at_hand(need).await {
+            Ok(Some(server)) => Ok(server),
+            Ok(None) => match self.free_slot().await {
+                Ok(slot) => self.start(need, slot),
+                Err(_) => return,
+            },
+            Err(error) => Err(error),
+        };
+        if let Ok(server) = server {
+            self.keep(task, server, true).await;
+        }
+    }
+
+    /// Starts the spare, in a home of its own.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(crate) async fn prepare_spare(&self) -> Result<(), AgentError> {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            return Ok(());
+        };
+        let home = self.config.homes.prepare_spare(&self.config.owner)?;
+        let server = launch::start(&self.config, home, false, slot)?;
+        self.pool.lock().await.spare = Some(server);
+        Ok(())
+    }
+
+    /// Keeps the server for the task's next turn, for as long as servers may be idle. It ends at once if another task
+    /// waits for its place, or its home has grown too large and can only be cleared without it.
+    pub(crate) async fn give_back(self: &Arc<Self>, task: TaskId, server: Server) {
+        upkeep::touch(&server.home);
+        if self.config.homes.is_overgrown(&server.home) {
+            tracing::info!(task_id = %task, "the Codex home has grown large; its app-server is ended to clear it");
+            return server.shutdown().await;
+        }
+        self.keep(task, server, false).await;
+    }
+
+    async fn keep(self: &Arc<Self>, task: TaskId, server: Server, warmed: bool) {
+        let mut pool = self.pool.lock().await;
+        while pool.timers.try_join_next().is_some() {}
+        if !warmed && self.waiting.load(Ordering::SeqCst) > 0 {
+            drop(pool);
+            return server.shutdown().await;
+        }
+        let timer = pool.timers.spawn(Arc::clone(self).end_when_idle(task));
+        let idle = Idle {
+            server,
+            timer,
+            since: Instant::now(),
+            warmed,
+        };
+        if let Some(replaced) = pool.idle.insert(task, idle) {
+            replaced.timer.abort();
+            drop(pool);
+            replaced.server.shutdown().await;
+        }
+    }
+
+    fn end_when_idle(self: Arc<Self>, task: TaskId) -> impl Future<Output = ()> {
+        let (after, servers) = (self.config.idle, Arc::downgrade(&self));
+        async move {
             tokio::time::sleep(after).await;
-            let Some(pool) = pool.upgrade() else { return };
-            let server = pool.idle.lock().await.servers.remove(&task);
-            if let Some((server, _)) = server {
+            let Some(servers) = servers.upgrade() else {
+                return;
+            };
+            // Not by `remove`: that would abort this very task.
+            let idle = servers.pool.lock().await.idle.remove(&task);
+            if let Some(idle) = idle {
                 tracing::info!(task_id = %task, idle = ?after, "idle app-server is given back");
-                server.shutdown().await;
+                idle.server.shutdown().await;
             }
-        });
-        if let Some((replaced, timer)) = idle.servers.insert(task, (server, timer)) {
-            timer.abort();
-            drop(idle);
-            replaced.shutdown().await;
         }
     }
 
     /// Whether a server of the task waits for a turn.
     pub(crate) async fn has(&self, task: TaskId) -> bool {
-        self.idle.lock().await.servers.contains_key(&task)
+        self.pool.lock().await.idle.contains_key(&task)
     }
 
     /// Ends the task's idle server and returns when it has gone. Says whether there was one.
     pub(crate) async fn end(&self, task: TaskId) -> bool {
-        let server = self.idle.lock().await.servers.remove(&task);
-        let Some((server, timer)) = server else {
-            return false;
-        };
-        timer.abort();
-        server.shutdown().await;
-        true
+        let server = self.pool.lock().await.remove(task);
+        match server {
+            Some(server) => {
+                server.shutdown().await;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Ends every idle server and returns when they are gone.
     pub(crate) async fn shutdown(&self) {
-        let Idle {
-            servers,
+        let Pool {
+            idle,
+            spare,
             mut timers,
-        } = std::mem::take(&mut *self.idle.lock().await);
+        } = std::mem::take(&mut *self.pool.lock().await);
         timers.shutdown().await;
-        futures::future::join_all(servers.into_values().map(|(server, _)| server.shutdown())).await;
+        let idle = idle.into_values().map(|idle| idle.server);
+        futures::future::join_all(idle.chain(spare).map(Server::shutdown)).await;
     }
 
-    fn instance(&self, program: PathBuf, home: PathBuf, scratch: &Path) -> InstanceConfig {
-        let mut env: ChildEnv = ChildEnv::default();
-        for name in ALLOWED {
-            if let Some(value) = self.variable(name) {
-                env.set(*name, value);
+    /// The server that waits for the task, or the spare, made the task's.
+    async fn at_hand(&self, need: Need<'_>) -> Result<Option<Server>, AgentError> {
+        let Need {
+            task,
+            state,
+            own_login,
+        } = need;
+        let mut pool = self.pool.lock().await;
+        if let Some(server) = pool.remove(task) {
+            if server.own_login == own_login {
+                return Ok(Some(server));
             }
+            drop(pool);
+            server.shutdown().await;
+            return Ok(None);
         }
-        env.set("CODEX_HOME", &home);
-        env.set("TMPDIR", scratch);
-        // What it says on stderr may come to be read by a person.
-        env.set("NO_COLOR", "1");
-        let client = ClientInfo {
-            name: "wegent_executor".to_owned(),
-            title: "Wegent executor".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+        if own_login || self.config.homes.exists(task) {
+            return Ok(None);
+        }
+        let Some(spare) = pool.spare.take() else {
+            return Ok(None);
         };
-        InstanceConfig {
-            env,
-            owner: self.config.owner.clone(),
-            request_timeout: self.config.rpc_timeout,
-            ladder: LADDER,
-            ..InstanceConfig::new(Guard::own(), program, home, client)
+        drop(pool);
+        if !self.config.homes.adopt(task, state, &spare.home)? {
+            // Something was put into the task's own home meanwhile.
+            self.pool.lock().await.spare.get_or_insert(spare);
+            return Ok(None);
+        }
+        tracing::info!(task_id = %task, "the spare app-server is the task's now");
+        Ok(Some(spare))
+    }
+
+    fn start(&self, need: Need<'_>, slot: OwnedSemaphorePermit) -> Result<Server, AgentError> {
+        let home = self.config.homes.prepare(need.task, need.state)?;
+        login::link(&self.config, &home, need.own_login).map_err(|source| {
+            AgentError::Workspace {
+                message: format!("the login of codex home `{}` can't be set", home.display()),
+                source: Some(source),
+            }
+        })?;
+        launch::start(&self.config, home, need.own_login, slot)
+    }
+
+    /// A place for a server; waits for one if need be.
+    async fn slot(&self, task: TaskId) -> OwnedSemaphorePermit {
+        let waiter = match self.free_slot().await {
+            Ok(slot) => return slot,
+            Err(waiter) => waiter,
+        };
+        tracing::info!(task_id = %task, limit = self.config.max_servers, "all app-servers are busy, the turn waits");
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        drop(waiter);
+        slot.expect("the places are never closed")
+    }
+
+    /// A place that is free, or that an idle server gives up; else a waiter's.
+    async fn free_slot(&self) -> Result<OwnedSemaphorePermit, Waiter<'_>> {
+        loop {
+            let idle = {
+                let mut pool = self.pool.lock().await;
+                if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+                    return Ok(slot);
+                }
+                // Under the lock: who gives a server back sees either this waiter or an empty place.
+                pool.spare_one().ok_or_else(|| Waiter::new(&self.waiting))?
+            };
+            tracing::info!("an idle app-server gives way to another task's");
+            idle.shutdown().await;
         }
     }
-
-    fn variable(&self, name: &str) -> Option<&OsString> {
-        let environment: &Environment = &self.config.image;
-        environment.get(std::ffi::OsStr::new(name))
-    }
-}
-
-/// How long the parts of a turn may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    /// From the process's start to the end of its handshake.
-    pub ready: Duration,
-    /// From `turn/start` to the first sign of progress.
-    pub first_progress: Duration,
 }

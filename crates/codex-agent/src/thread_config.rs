@@ -3,6 +3,9 @@
 //! Everything goes with `thread/start` and `thread/resume`, over the pipe: the provider's key as
 //! `experimental_bearer_token` (codex 0.169 writes it to no file and no environment), MCP servers, and the
 //! environment of tools. Nothing of it is stored with the thread, so a resume carries all of it again.
+//!
+//! Three layers, each over the one before: the container's own `config.toml` (only with the container's own login),
+//! `CODEX_CONFIG_TOML` of the model's configuration (`config_toml`), and what the request and the executor say.
 
 use std::{
     collections::hash_map::DefaultHasher,
@@ -12,7 +15,7 @@ use std::{
 };
 
 use agent_core::{
-    AgentError, ApiFormat, ErrorClass, McpServer, McpTransport, ModelConfig, Turn, Workspace,
+    AgentError, McpServer, McpTransport, ModelConfig, Turn, Workspace,
     environment::{Environment, without_secrets},
 };
 use codex_app_server::protocol::{
@@ -22,13 +25,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use supervisor::{SESSION_MARK, SessionMark};
 
-use crate::{CodexConfig, requests::Approvals, roles::Roles};
-
-/// The provider's name within a thread's configuration.
-pub(crate) const PROVIDER: &str = "wegent";
-
-/// The API that is asked when the request names none.
-const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
+use crate::{
+    CodexConfig,
+    config_toml::{self, merge},
+    login,
+    provider::{self, PROVIDER},
+    requests::Approvals,
+    roles::Roles,
+};
 
 /// What the agent may do on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +56,7 @@ impl Access {
 #[derive(Clone)]
 pub(crate) struct ThreadSettings {
     config: ThreadConfig,
-    provider: Option<&'static str>,
+    provider: Option<String>,
     model: Option<String>,
     instructions: Option<String>,
     cwd: PathBuf,
@@ -82,9 +86,10 @@ pub(crate) fn thread_settings(
     session: &SessionMark,
     scratch: &Path,
 ) -> Result<ThreadSettings, AgentError> {
+    let mut below = written(turn, codex)?;
     let mut values = Map::new();
-    let provider = provider(&turn.model)?;
-    if let Some(provider) = &provider {
+    if !turn.model.use_own_login {
+        let provider = provider::of_request(&turn.model, &mut below)?;
         values.insert("model_provider".to_owned(), json!(PROVIDER));
         values.insert("model_providers".to_owned(), json!({ PROVIDER: provider }));
     }
@@ -127,9 +132,13 @@ pub(crate) fn thread_settings(
     for (key, value) in model_settings(&turn.model) {
         values.insert(key.to_owned(), value);
     }
+    mark_servers(&mut below, session);
+    merge(&mut below, values);
+    let values = below;
+    let provider = values.get("model_provider").and_then(Value::as_str);
     let mut settings = ThreadSettings {
         config: ThreadConfig::default(),
-        provider: provider.is_some().then_some(PROVIDER),
+        provider: provider.map(str::to_owned),
         model: turn.model.model_id.clone(),
         instructions: joined(turn.instructions.clone(), roles.instructions()),
         cwd: workspace.cwd.clone(),
@@ -142,12 +151,42 @@ pub(crate) fn thread_settings(
     Ok(settings)
 }
 
+/// What is written in Codex's own format about the turn: the container's own configuration where the login is the
+/// container's, and on top of it what the model's configuration says.
+fn written(turn: &Turn, codex: &CodexConfig) -> Result<Map<String, Value>, AgentError> {
+    let mut values = Map::new();
+    if turn.model.use_own_login {
+        values = login::settings(codex)?;
+    }
+    if let Some(text) = turn.model.variables.get(config_toml::VARIABLE) {
+        let over = config_toml::read(text.expose_secret(), config_toml::VARIABLE)?;
+        merge(&mut values, over);
+    }
+    Ok(values)
+}
+
+/// What is started for the session bears its mark, wherever it was written down.
+fn mark_servers(values: &mut Map<String, Value>, session: &SessionMark) {
+    let servers = values.get_mut("mcp_servers").and_then(Value::as_object_mut);
+    for server in servers
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .filter_map(Value::as_object_mut)
+        .filter(|server| server.contains_key("command"))
+    {
+        let env = server.entry("env").or_insert_with(|| json!({}));
+        if let Some(env) = env.as_object_mut() {
+            env.insert(SESSION_MARK.to_owned(), json!(session.as_str()));
+        }
+    }
+}
+
 impl ThreadSettings {
     /// For a new thread.
     pub(crate) fn start(&self) -> ThreadStartParams {
         ThreadStartParams {
             model: self.model.clone(),
-            model_provider: self.provider.map(str::to_owned),
+            model_provider: self.provider.clone(),
             cwd: Some(self.cwd.clone()),
             sandbox: Some(self.sandbox),
             approval_policy: Some(self.approvals.policy()),
@@ -162,7 +201,7 @@ impl ThreadSettings {
         ThreadResumeParams {
             exclude_turns: true,
             model: self.model.clone(),
-            model_provider: self.provider.map(str::to_owned),
+            model_provider: self.provider.clone(),
             cwd: Some(self.cwd.clone()),
             sandbox: Some(self.sandbox),
             approval_policy: Some(self.approvals.policy()),
@@ -173,45 +212,11 @@ impl ThreadSettings {
     }
 }
 
-fn provider(model: &ModelConfig) -> Result<Option<Value>, AgentError> {
-    if model.use_own_login {
-        return Ok(None);
-    }
-    match &model.api_format {
-        None | Some(ApiFormat::Responses) => {}
-        Some(ApiFormat::ChatCompletions) => return Err(unsupported("chat/completions")),
-        Some(ApiFormat::Other(name)) => return Err(unsupported(name)),
-    }
-    let headers: Map<String, Value> = model
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), json!(value.expose_secret())))
-        .collect();
-    let mut provider = json!({
-        "name": PROVIDER,
-        "base_url": model.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL),
-        "wire_api": "responses",
-        "http_headers": headers,
-    });
-    if let Some(key) = &model.api_key {
-        provider["experimental_bearer_token"] = json!(key.expose_secret());
-    }
-    Ok(Some(provider))
-}
-
-fn unsupported(format: &str) -> AgentError {
-    AgentError::Request {
-        class: ErrorClass::Unsupported,
-        message: format!(
-            "model_config.api_format: Codex speaks the Responses API only, not `{format}`"
-        ),
-    }
-}
-
 fn model_settings(model: &ModelConfig) -> impl Iterator<Item = (&'static str, Value)> {
     let texts = [
         ("model_reasoning_effort", &model.reasoning_effort),
         ("model_reasoning_summary", &model.reasoning_summary),
+        ("model_verbosity", &model.verbosity),
         ("service_tier", &model.service_tier),
         ("web_search", &model.web_search),
     ];

@@ -3,27 +3,33 @@
 use std::{pin::pin, time::Duration};
 
 use agent_core::{
-    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, FileChanges, Outcome,
-    Phase, PromptPart, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn, TurnCx,
-    Usage, Workspace,
+    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, FileChanges, Notice,
+    NoticeKind, Outcome, PromptPart, SessionId, SessionRef, SessionStore, StopReason, StopStep,
+    Turn, TurnCx, Usage, Workspace,
 };
 use codex_app_server::{
     Connection, ConnectionLost, RpcError, ThreadEvent, ThreadStream,
-    protocol::{Notification, ThreadId, TurnEvent, TurnId, TurnStartParams, TurnStatus, UserInput},
+    protocol::{
+        ErrorNotice, Notification, ThreadId, TurnEvent, TurnId, TurnStartParams, TurnStatus,
+        UserInput,
+    },
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{sleep_until, timeout};
 
 use crate::{
-    CodexConfig,
-    failure::{failed, is_hopeless},
+    CodexConfig, Deadlines,
+    failure::{failed, is_hopeless, retried},
+    launch::{Loaded, Server},
     map::Mapper,
     pausing::Paused,
     questions::Open,
     requests,
-    servers::{Loaded, Server},
     stopping::kill,
+    watch::Watchdog,
 };
 
+/// From the how manyth error in a row on the person is told that Codex tries again: one soon passes.
+const TOLD_FROM_ERROR: u32 = 2;
 /// How long a turn that is to be stopped may take to start: only then can it be interrupted.
 const START_LIMIT: Duration = Duration::from_millis(700);
 
@@ -64,6 +70,63 @@ impl Driven {
     }
 }
 
+/// A turn that Codex works on.
+pub(crate) struct Begun {
+    pub(crate) connection: Connection,
+    pub(crate) loaded: Loaded,
+    pub(crate) turn: TurnId,
+}
+
+/// What has come of a turn so far, in whichever process.
+pub(crate) struct Heard {
+    mapper: Mapper,
+    watch: Watchdog,
+    session_known: bool,
+    /// What Codex said last of why it gets nowhere. It goes on trying for ever if the provider can't be reached.
+    trouble: Option<AgentError>,
+    retry_told: bool,
+}
+
+impl Heard {
+    fn new(begun: &Begun, limits: &Deadlines) -> Self {
+        let thread = begun.loaded.stream.id().clone();
+        Self::with(Mapper::new(thread, begun.turn.clone()), limits)
+    }
+
+    /// A turn that goes on after a question. It can't be begun again: what was asked about may be done by then.
+    pub(crate) fn taken_up(mapper: Mapper, limits: &Deadlines) -> Self {
+        let mut heard = Self::with(mapper, limits);
+        heard.watch.tool_called = true;
+        heard
+    }
+
+    fn with(mapper: Mapper, limits: &Deadlines) -> Self {
+        Self {
+            mapper,
+            watch: Watchdog::new(*limits),
+            session_known: false,
+            trouble: None,
+            retry_told: false,
+        }
+    }
+
+    /// Whether the turn can be begun again in another process without doing or saying anything twice. What was said of an
+    /// unfinished message is taken up again, see [`agent_core::void_text`].
+    fn can_be_repeated(&self) -> bool {
+        !self.watch.repeated && !self.watch.tool_called && self.mapper.final_answer().is_none()
+    }
+
+    fn begin_again(&mut self, begun: &Begun) {
+        let thread = begun.loaded.stream.id().clone();
+        self.mapper.begin_again(thread, begun.turn.clone());
+        self.watch.go_on();
+    }
+
+    fn stalled(&mut self) -> AgentError {
+        self.trouble.take().unwrap_or_else(|| self.watch.stalled())
+    }
+}
+
 /// Why listening stopped.
 enum End {
     /// Codex said that the turn is over.
@@ -89,70 +152,81 @@ impl Drive<'_> {
             begun = self.begin(server).await;
         }
         match begun {
-            Ok((connection, loaded, turn)) => {
-                let mapper = Mapper::new(loaded.stream.id().clone(), turn.clone());
-                self.drive(server, &connection, loaded, turn, mapper).await
+            Ok(begun) => {
+                let heard = Heard::new(&begun, &self.config.deadlines);
+                self.drive(server, begun, heard).await
             }
             Err(result) => Driven::over(result, false),
         }
     }
 
     /// Opens the conversation and starts the turn in it. The error is what becomes of a turn that didn't begin.
-    async fn begin(
-        &self,
-        server: &mut Server,
-    ) -> Result<(Connection, Loaded, TurnId), Result<Outcome, AgentError>> {
+    async fn begin(&self, server: &mut Server) -> Result<Begun, Result<Outcome, AgentError>> {
         let (connection, loaded) = tokio::select! {
             opened = self.open(server) => opened.map_err(Err)?,
             // A call may be under way whose answer nobody would read: the server is not used again.
             reason = self.cx.cancel.cancelled() => return Err(Ok(cancelled(reason, StopStep::NotStarted, 0, None))),
         };
         let turn = self.start(&connection, loaded.stream.id()).await?;
-        Ok((connection, loaded, turn))
+        Ok(Begun {
+            connection,
+            loaded,
+            turn,
+        })
     }
 
-    /// Follows the turn to its end, or to a question. The conversation stays loaded in a server that is fit for more.
+    /// Follows the turn to its end, or to a question; once more in another process if the first is lost before it has done
+    /// anything. The conversation stays loaded in a server that is fit for more.
     pub(crate) async fn drive(
         &self,
         server: &mut Server,
-        connection: &Connection,
-        mut loaded: Loaded,
-        turn: TurnId,
-        mapper: Mapper,
+        mut begun: Begun,
+        mut heard: Heard,
     ) -> Driven {
-        let mut driven = self
-            .follow(connection, &mut loaded.stream, turn, mapper)
-            .await;
+        let mut end = self.listen(&mut begun, &mut heard).await;
+        if let Err(error @ (AgentError::Exited { .. } | AgentError::Protocol { .. })) = &end
+            && heard.can_be_repeated()
+        {
+            tracing::warn!(error = %error.chain(), "codex was lost before it had done anything; the turn is begun again");
+            begun = match self.begin(server).await {
+                Ok(begun) => begun,
+                Err(result) => return Driven::over(result, false),
+            };
+            heard.begin_again(&begun);
+            end = self.listen(&mut begun, &mut heard).await;
+        }
+        let mut driven = self.finish(&mut begun, heard, end).await;
         if driven.reusable {
-            server.loaded = Some(loaded);
+            server.loaded = Some(begun.loaded);
         }
         server.paused = driven.paused.take();
         driven
     }
 
-    async fn follow(
+    /// Leaves nothing of the turn running, but where it waits for the person, and says how it ended.
+    async fn finish(
         &self,
-        connection: &Connection,
-        stream: &mut ThreadStream,
-        turn: TurnId,
-        mut mapper: Mapper,
+        begun: &mut Begun,
+        heard: Heard,
+        end: Result<End, AgentError>,
     ) -> Driven {
-        let thread = stream.id().clone();
-        match self.listen(stream, &turn, &mut mapper).await {
+        let (connection, stream, turn) = (&begun.connection, &mut begun.loaded.stream, &begun.turn);
+        let (thread, mut mapper) = (stream.id().clone(), heard.mapper);
+        match end {
             Ok(End::Turn(ended)) => {
                 // Sub-agents outlive a turn that failed; after any other they are done.
                 let quiet = self.quiet(connection, stream, &mut mapper).await;
                 let swept = self.sweep(connection, &thread, &mapper).await;
                 Driven::over(self.completed(*ended, mapper, &thread), quiet && swept)
             }
-            Ok(End::Question(open)) => self.ask(&thread, turn, *open, mapper).await,
+            Ok(End::Question(open)) => self.ask(&thread, turn.clone(), *open, mapper).await,
             Ok(End::Cancel(reason)) => {
-                let (step, survivors) = self.stop(connection, stream, &turn, &mut mapper).await;
+                let (step, survivors) = self.stop(connection, stream, turn, &mut mapper).await;
                 let outcome = cancelled(reason, step, survivors, mapper.usage());
                 Driven::over(Ok(outcome), step == StopStep::Protocol)
             }
             Ok(End::Hopeless(error)) => {
-                let (step, _) = self.stop(connection, stream, &turn, &mut mapper).await;
+                let (step, _) = self.stop(connection, stream, turn, &mut mapper).await;
                 Driven::over(Err(error), step == StopStep::Protocol)
             }
             Err(error) => {
@@ -232,32 +306,21 @@ impl Drive<'_> {
     }
 
     /// Passes on what happens until the turn ends or is told to.
-    async fn listen(
-        &self,
-        stream: &mut ThreadStream,
-        turn: &TurnId,
-        mapper: &mut Mapper,
-    ) -> Result<End, AgentError> {
-        let mut deadline = Some(Instant::now() + self.config.deadlines.first_progress);
-        let mut session_known = false;
-        // What Codex said last of why it gets nowhere. It goes on trying for ever if the provider can't be reached.
-        let mut trouble = None;
+    async fn listen(&self, begun: &mut Begun, heard: &mut Heard) -> Result<End, AgentError> {
+        let (stream, turn) = (&mut begun.loaded.stream, &begun.turn);
         // The end of the turn itself. While a sub-agent works for it, it isn't over.
         let mut ended = None;
         loop {
-            if let Some(ended) = ended.take_if(|_| mapper.running_subagents().is_empty()) {
+            if let Some(ended) = ended.take_if(|_| heard.mapper.running_subagents().is_empty()) {
                 return Ok(End::Turn(ended));
             }
             let event = tokio::select! {
                 biased;
                 reason = self.cx.cancel.cancelled() => return Ok(End::Cancel(reason)),
-                () = until(deadline) => {
-                    let silence = self.config.deadlines.first_progress;
-                    let stalled = AgentError::Stalled { phase: Phase::FirstOutput, idle: silence };
-                    return Ok(End::Hopeless(trouble.unwrap_or(stalled)));
-                }
+                () = sleep_until(heard.watch.until()) => return Ok(End::Hopeless(heard.stalled())),
                 event = stream.next() => event,
             };
+            heard.watch.alive();
             let notification = match event {
                 ThreadEvent::Notification(notification) => notification,
                 ThreadEvent::Request(request) => {
@@ -278,31 +341,53 @@ impl Drive<'_> {
                     ended = Some(over);
                 }
                 Notification::Error(notice) if notice.turn_id == *turn => {
-                    tracing::warn!(
-                        error = notice.error.message,
-                        will_retry = notice.will_retry,
-                        "codex reports an error"
-                    );
-                    if notice.will_retry && is_hopeless(&notice.error) {
-                        return Ok(End::Hopeless(failed(&notice.error)));
+                    if let Some(end) = self.trouble(notice, heard).await? {
+                        return Ok(end);
                     }
-                    trouble = Some(failed(&notice.error));
-                    // Whatever came before: from here on there has to be progress again.
-                    let limit = Instant::now() + self.config.deadlines.first_progress;
-                    deadline = deadline.or(Some(limit));
                 }
                 // The user's message is in the rollout now: from here on the conversation can be resumed.
-                Notification::ItemCompleted(_) | Notification::ItemStarted(_) if !session_known => {
-                    session_known = true;
+                Notification::ItemCompleted(_) | Notification::ItemStarted(_)
+                    if !heard.session_known =>
+                {
+                    heard.session_known = true;
                     self.remember(stream.id()).await?;
                 }
                 _ => {}
             }
-            for event in mapper.map(notification) {
-                deadline = None;
+            for event in heard.mapper.map(notification) {
+                heard.watch.saw(&event);
                 self.cx.events.emit(event).await?;
             }
         }
+    }
+
+    /// Codex reports an error: it gives up, tries again, or is not let try again where that mends nothing.
+    async fn trouble(
+        &self,
+        notice: &ErrorNotice,
+        heard: &mut Heard,
+    ) -> Result<Option<End>, AgentError> {
+        tracing::warn!(
+            error = notice.error.message,
+            will_retry = notice.will_retry,
+            "codex reports an error"
+        );
+        if notice.will_retry && is_hopeless(&notice.error) {
+            return Ok(Some(End::Hopeless(failed(&notice.error))));
+        }
+        heard.trouble = Some(failed(&notice.error));
+        let in_a_row = heard.watch.trouble();
+        if notice.will_retry
+            && in_a_row >= TOLD_FROM_ERROR
+            && !heard.retry_told
+            && let Some(text) = retried(&notice.error)
+        {
+            heard.retry_told = true;
+            let kind = NoticeKind::Warning;
+            let notice = AgentEvent::Notice(Notice { kind, text });
+            self.cx.events.emit(notice).await?;
+        }
+        Ok(None)
     }
 
     async fn remember(&self, thread: &ThreadId) -> Result<(), AgentError> {
@@ -353,7 +438,7 @@ pub(crate) fn session(thread: &ThreadId) -> Option<SessionRef> {
     })
 }
 
-fn cancelled(
+pub(crate) fn cancelled(
     reason: CancelReason,
     stopped_by: StopStep,
     survivors: u32,
@@ -364,13 +449,6 @@ fn cancelled(
         stopped_by,
         survivors,
         usage,
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -409,6 +487,13 @@ pub(crate) fn open_error(error: RpcError) -> AgentError {
         RpcError::Overloaded { .. } => AgentError::Provider {
             class: ErrorClass::Overloaded,
             message: error.to_string(),
+        },
+        RpcError::Remote { error, .. } if error.is_about_settings() => AgentError::Request {
+            class: ErrorClass::InvalidRequest,
+            message: format!(
+                "Codex does not take the model's settings: {}",
+                error.message
+            ),
         },
         error => AgentError::Protocol {
             message: error.to_string(),

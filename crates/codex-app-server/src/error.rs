@@ -105,6 +105,13 @@ pub struct RemoteError {
     pub data: Option<Raw>,
 }
 
+impl RemoteError {
+    /// The configuration that was given for a thread has a value that codex can't use.
+    pub fn is_about_settings(&self) -> bool {
+        self.message.contains("failed to load configuration")
+    }
+}
+
 /// JSON-RPC code with which codex says that its queue is full.
 pub(crate) const OVERLOADED: i64 = -32001;
 

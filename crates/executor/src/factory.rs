@@ -2,19 +2,59 @@
 
 use std::sync::Arc;
 
-use agent_core::{Agent, AgentKind};
+use agent_core::{Agent, AgentKind, ApiFormat, Turn};
 
 /// The agents of this executor, one of each kind.
 #[derive(Clone)]
 pub struct Agents {
     codex: Arc<dyn Agent>,
     claude_code: Arc<dyn Agent>,
+    routing: Routing,
+}
+
+/// Which agent a turn goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// The one of its shell, whatever interface its model has.
+    #[default]
+    ByShell,
+    /// As before, but a turn of the ClaudeCode shell whose model speaks the Responses API goes to Codex: Claude Code can't
+    /// talk to such a model.
+    ResponsesToCodex,
+}
+
+impl Routing {
+    /// The agent that the turn goes to.
+    fn agent(self, turn: &Turn) -> AgentKind {
+        match (self, turn.agent, &turn.model.api_format) {
+            (Self::ResponsesToCodex, AgentKind::ClaudeCode, Some(ApiFormat::Responses)) => {
+                AgentKind::Codex
+            }
+            _ => turn.agent,
+        }
+    }
 }
 
 impl Agents {
-    /// These agents.
+    /// These agents, each for its own shell.
     pub fn new(codex: Arc<dyn Agent>, claude_code: Arc<dyn Agent>) -> Self {
-        Self { codex, claude_code }
+        Self {
+            codex,
+            claude_code,
+            routing: Routing::default(),
+        }
+    }
+
+    /// The same agents with another routing.
+    #[must_use]
+    pub fn routed(self, routing: Routing) -> Self {
+        Self { routing, ..self }
+    }
+
+    /// The agent that runs a turn, which is noted in the turn: it decides whose conversation is continued.
+    pub fn assign(&self, turn: &mut Turn) -> Arc<dyn Agent> {
+        turn.agent = self.routing.agent(turn);
+        self.of(turn.agent)
     }
 
     /// The agent of a kind.

@@ -22,7 +22,7 @@ use crate::{
     logging::LogSecrets,
     outlets::Outlets,
     runs::{SubmitError, Turns, registry},
-    service::services,
+    service::{codex_agent, services},
     terminal::{Ending, Terminal},
 };
 
@@ -116,6 +116,7 @@ pub async fn run(arguments: Run, mut config: Config, log: LogSecrets) -> Result<
     let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let (turns, runs) = registry(services(
         &config,
+        codex_agent(&config),
         store,
         clients,
         outlets,

@@ -89,14 +89,20 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
         callback_url: config.delivery.callback_url.clone(),
         timeout: retries.request_timeout,
     };
-    let (turns, runs) = registry(services(
+    let codex = codex_agent(&config);
+    if config.warm_pool {
+        prepare_spare(&codex).await;
+    }
+    let services = services(
         &config,
+        codex,
         store,
         clients.clone(),
         outlets,
         retries,
         log,
-    ))?;
+    );
+    let (turns, runs) = registry(services)?;
     let binding = Binding::new(&config.heartbeat.binding);
     let stop = CancellationToken::new();
     let mut work = JoinSet::new();
@@ -125,9 +131,23 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
     Ok(())
 }
 
+/// A container that waits for its task can as well have its app-server up. Best effort: the task may not be Codex's, and
+/// what goes wrong here goes wrong again, and is told, in a turn.
+async fn prepare_spare(codex: &CodexAgent) {
+    if let Err(error) = codex.prepare_spare().await {
+        tracing::warn!(error = %error.chain(), "no app-server is started ahead of the task");
+    }
+}
+
+/// The Codex agent, by the configuration.
+pub fn codex_agent(config: &Config) -> Arc<CodexAgent> {
+    Arc::new(CodexAgent::new(codex_config(config)))
+}
+
 /// What turns run with, by the configuration.
 pub fn services(
     config: &Config,
+    codex: Arc<CodexAgent>,
     store: Store,
     clients: HttpClients,
     outlets: Outlets,
@@ -149,12 +169,11 @@ pub fn services(
             Arc::new(Backend::new(clients, config.delivery.backend_url.clone())),
         )
     };
-    let codex = CodexAgent::new(codex_config(config));
     let claude = ClaudeCodeAgent::new(claude_config(config));
     Services {
         store,
         retention: Retention::default(),
-        agents: Agents::new(Arc::new(codex), Arc::new(claude)),
+        agents: Agents::new(codex, Arc::new(claude)).routed(config.codex.routing),
         preparer: Arc::new(preparer),
         outlets,
         retries,
@@ -193,6 +212,8 @@ fn codex_config(config: &Config) -> codex_agent::CodexConfig {
         deadlines: Deadlines {
             ready: HANDSHAKE_LIMIT,
             first_progress: config.codex.turn_startup_timeout,
+            silence: config.codex.silence,
+            turn: config.codex.turn_timeout,
         },
         idle: config.codex.idle,
         approvals: match config.codex.approvals {
@@ -200,6 +221,7 @@ fn codex_config(config: &Config) -> codex_agent::CodexConfig {
             Approvals::OnRequest => codex_agent::Approvals::OnRequest,
             Approvals::Untrusted => codex_agent::Approvals::Untrusted,
         },
+        max_servers: config.codex.max_servers,
         ..codex_agent::CodexConfig::new(config.identity.name.clone(), homes)
     }
 }

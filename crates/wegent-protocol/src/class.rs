@@ -19,6 +19,7 @@ pub fn ui_code(class: ErrorClass) -> &'static str {
     match class {
         ErrorClass::InvalidRequest => "invalid_parameter",
         ErrorClass::Unsupported => "llm_unsupported",
+        ErrorClass::ModelProtocol => "model_protocol_error",
         ErrorClass::WorkspaceUnsupported => WORKSPACE_UNSUPPORTED,
         ErrorClass::Unauthorized | ErrorClass::Forbidden => "forbidden",
         ErrorClass::RateLimited => "rate_limit",
@@ -69,9 +70,10 @@ mod tests {
         "generic_error",
     ];
 
-    const CLASSES: [ErrorClass; 18] = [
+    const CLASSES: [ErrorClass; 19] = [
         ErrorClass::InvalidRequest,
         ErrorClass::Unsupported,
+        ErrorClass::ModelProtocol,
         ErrorClass::WorkspaceUnsupported,
         ErrorClass::Unauthorized,
         ErrorClass::Forbidden,

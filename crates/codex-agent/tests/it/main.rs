@@ -5,5 +5,6 @@
 mod fake;
 mod questions;
 mod real;
+mod settings;
 mod stage;
 mod subagents;

@@ -33,6 +33,8 @@ pub struct Config {
     pub access: Access,
     /// The task that came with the start.
     pub at_start: Option<TaskAtStart>,
+    /// It was started ahead of its task.
+    pub warm_pool: bool,
     /// Its name towards the platform.
     pub identity: IdentityConfig,
     /// The HTTP server.

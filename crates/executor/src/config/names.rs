@@ -63,6 +63,14 @@ pub const WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS: &str =
 pub const WEGENT_CODEX_IDLE_SECONDS: &str = "WEGENT_CODEX_IDLE_SECONDS";
 /// When Codex asks the person whether it may do something: `never`, `on-request` or `untrusted`. Default `never`.
 pub const WEGENT_CODEX_APPROVALS: &str = "WEGENT_CODEX_APPROVALS";
+/// Seconds of silence in the middle of a Codex turn, with no tool running, that end it. Default 600.
+pub const WEGENT_CODEX_SILENCE_SECONDS: &str = "WEGENT_CODEX_SILENCE_SECONDS";
+/// Seconds that a whole Codex turn may take. Default 86400.
+pub const WEGENT_CODEX_TURN_TIMEOUT_SECONDS: &str = "WEGENT_CODEX_TURN_TIMEOUT_SECONDS";
+/// How many Codex app-servers may be alive at once. Default 32.
+pub const WEGENT_CODEX_MAX_SERVERS: &str = "WEGENT_CODEX_MAX_SERVERS";
+/// Gives tasks of the ClaudeCode shell to Codex where their model speaks the Responses API. Default off.
+pub const WEGENT_ROUTE_RESPONSES_MODELS_TO_CODEX: &str = "WEGENT_ROUTE_RESPONSES_MODELS_TO_CODEX";
 /// How many skills are downloaded at once, 1 to 64. Default 3.
 pub const WEGENT_SKILL_DOWNLOAD_CONCURRENCY: &str = "WEGENT_SKILL_DOWNLOAD_CONCURRENCY";
 /// The Claude Code CLI. Default: looked up in `~/.local/bin` and on `PATH` when it is needed.

@@ -8,7 +8,7 @@ use wegent_protocol::{FlatRules, Protocol};
 use super::HttpUrl;
 use agent_core::prepare::PreExecuteHook;
 
-use crate::heartbeat::Bound;
+use crate::{factory::Routing, heartbeat::Bound};
 
 /// How the executor was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,10 +163,18 @@ pub struct CodexConfig {
     pub rpc_timeout: Duration,
     /// How long a turn may take to show its first progress.
     pub turn_startup_timeout: Duration,
+    /// How long a turn may be silent while no tool runs.
+    pub silence: Duration,
+    /// How long a whole turn may take.
+    pub turn_timeout: Duration,
     /// How long an app-server may be idle before it is given back.
     pub idle: Duration,
     /// When it asks the person whether it may do something.
     pub approvals: Approvals,
+    /// How many app-servers may be alive at once.
+    pub max_servers: usize,
+    /// Which turns it gets beside its own.
+    pub routing: Routing,
 }
 
 /// When the person is asked whether an agent may do something.
@@ -188,8 +196,12 @@ impl Default for CodexConfig {
             binary: None,
             rpc_timeout: Duration::from_secs(300),
             turn_startup_timeout: Duration::from_secs(180),
+            silence: Duration::from_secs(600),
+            turn_timeout: Duration::from_secs(86_400),
             idle: Duration::from_secs(600),
             approvals: Approvals::Never,
+            max_servers: 32,
+            routing: Routing::default(),
         }
     }
 }

@@ -12,7 +12,10 @@ use super::{
     LogConfig, Mode, PathsConfig, PrepareConfig, Problem, ProblemKind, ProxyConfig, ServerConfig,
     TaskAtStart, names, reader::Reader,
 };
-use crate::heartbeat::{Bound, HeartbeatId, HeartbeatKind};
+use crate::{
+    factory::Routing,
+    heartbeat::{Bound, HeartbeatId, HeartbeatKind},
+};
 
 /// The smallest limit of request bodies that may be set: the manager counts on bodies of this size.
 const SMALLEST_BODY_LIMIT_MIB: usize = 64;
@@ -43,11 +46,13 @@ impl Config {
         let mut warnings = Vec::new();
         let mode = mode(&mut reader);
         let delivery = delivery(&mut reader);
-        let heartbeat = heartbeat(&mut reader, delivery.callback_url.as_ref());
+        let warm_pool = warm_pool(&mut reader);
+        let heartbeat = heartbeat(&mut reader, warm_pool, delivery.callback_url.as_ref());
         let config = Self {
             mode,
             access: access(&mut reader, mode),
             at_start: at_start(&mut reader),
+            warm_pool,
             identity: identity(&mut reader),
             server: server(&mut reader),
             paths: paths(&mut reader),
@@ -204,7 +209,18 @@ fn delivery(reader: &mut Reader<'_>) -> DeliveryConfig {
     }
 }
 
-fn heartbeat(reader: &mut Reader<'_>, callback_url: Option<&HttpUrl>) -> HeartbeatConfig {
+/// Both are read, so that both are checked.
+fn warm_pool(reader: &mut Reader<'_>) -> bool {
+    [names::WARM_POOL_MODE, names::EXECUTOR_WARMPOOL_MODE]
+        .map(|name| reader.flag(name).unwrap_or(false))
+        .contains(&true)
+}
+
+fn heartbeat(
+    reader: &mut Reader<'_>,
+    warm_pool: bool,
+    callback_url: Option<&HttpUrl>,
+) -> HeartbeatConfig {
     let default = HeartbeatConfig::default();
     let kind = reader
         .parsed(
@@ -214,10 +230,6 @@ fn heartbeat(reader: &mut Reader<'_>, callback_url: Option<&HttpUrl>) -> Heartbe
         )
         .unwrap_or(HeartbeatKind::Sandbox);
     let id = reader.first(&[names::HEARTBEAT_ID, names::SANDBOX_ID]);
-    // Both are read, so that both are checked.
-    let warm_pool = [names::WARM_POOL_MODE, names::EXECUTOR_WARMPOOL_MODE]
-        .map(|name| reader.flag(name).unwrap_or(false))
-        .contains(&true);
     let binding = match id.and_then(|(_, id)| HeartbeatId::new(id)) {
         Some(id) => HeartbeatBinding::Fixed(Bound { id, kind }),
         None if warm_pool => HeartbeatBinding::FirstTask,
@@ -269,10 +281,28 @@ fn codex(reader: &mut Reader<'_>) -> CodexConfig {
         turn_startup_timeout: reader
             .seconds(names::WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS)
             .unwrap_or(default.turn_startup_timeout),
+        silence: reader
+            .seconds(names::WEGENT_CODEX_SILENCE_SECONDS)
+            .unwrap_or(default.silence),
+        turn_timeout: reader
+            .seconds(names::WEGENT_CODEX_TURN_TIMEOUT_SECONDS)
+            .unwrap_or(default.turn_timeout),
         idle: reader
             .seconds(names::WEGENT_CODEX_IDLE_SECONDS)
             .unwrap_or(default.idle),
         approvals: approvals(reader).unwrap_or(default.approvals),
+        max_servers: reader
+            .parsed(
+                names::WEGENT_CODEX_MAX_SERVERS,
+                "a number from 1 to 1024",
+                |text| text.parse().ok().filter(|count| (1..=1024).contains(count)),
+            )
+            .unwrap_or(default.max_servers),
+        routing: match reader.flag(names::WEGENT_ROUTE_RESPONSES_MODELS_TO_CODEX) {
+            Some(true) => Routing::ResponsesToCodex,
+            Some(false) => Routing::ByShell,
+            None => default.routing,
+        },
     }
 }
 

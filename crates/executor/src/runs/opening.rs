@@ -195,7 +195,7 @@ impl Services {
         match dispatch.work {
             Work::Turn(mut turn) => {
                 turn.attempt = attempt;
-                let agent = self.agents.of(turn.agent);
+                let agent = self.agents.assign(&mut turn);
                 Job::Turn { turn, agent }
             }
             Work::Validation => Job::Refuse(Refusal::Validation),

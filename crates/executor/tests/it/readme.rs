@@ -67,7 +67,19 @@ fn the_readme_gives_the_defaults_that_the_code_has() {
             names::WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS,
             seconds(config.codex.turn_startup_timeout),
         ),
+        (
+            names::WEGENT_CODEX_SILENCE_SECONDS,
+            seconds(config.codex.silence),
+        ),
+        (
+            names::WEGENT_CODEX_TURN_TIMEOUT_SECONDS,
+            seconds(config.codex.turn_timeout),
+        ),
         (names::WEGENT_CODEX_IDLE_SECONDS, seconds(config.codex.idle)),
+        (
+            names::WEGENT_CODEX_MAX_SERVERS,
+            config.codex.max_servers.to_string(),
+        ),
         (
             names::WEGENT_CLAUDE_CODE_PROCESS_TIMEOUT_SECONDS,
             seconds(config.claude.turn_timeout),

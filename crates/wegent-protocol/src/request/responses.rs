@@ -286,6 +286,7 @@ fn model(config: wire::ModelConfig, model: Option<String>) -> ModelConfig {
             .and_then(|tokens| u64::try_from(tokens.0).ok()),
         reasoning_effort: present(reasoning.effort),
         reasoning_summary: present(reasoning.summary),
+        verbosity: present(config.verbosity),
         service_tier: present(config.service_tier),
         web_search: present(config.web_search.unwrap_or_default().0),
         use_own_login: config

@@ -324,6 +324,7 @@ pub(super) struct ModelConfig {
     pub(super) protocol: Option<String>,
     pub(super) context_window: Option<Int>,
     pub(super) reasoning: Option<TextOr<Reasoning>>,
+    pub(super) verbosity: Option<String>,
     pub(super) service_tier: Option<String>,
     pub(super) web_search: Option<WebSearch>,
     pub(super) runtime_config: Option<RuntimeConfig>,
