@@ -86,3 +86,34 @@ async fn the_same_request_gives_the_same_callbacks_in_kind() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// What a base image brings for its tools reaches them; what it keeps secret does not.
+#[tokio::test]
+async fn shells_of_both_agents_see_what_the_base_image_brings_and_no_secret() {
+    let test = "shells_of_both_agents_see_what_the_base_image_brings_and_no_secret";
+    if testkit::cli::require_codex(test).is_none() {
+        return;
+    }
+    let image = |settings: &mut wegent_executor_tests::Settings| {
+        let home = std::path::PathBuf::from(&settings.env["HOME"]);
+        std::fs::write(home.join(".npmrc"), "registry=https://npm.example/\n").unwrap();
+        settings.set("NPM_TOKEN", "npm-secret-token-5521");
+        settings.set("DB_PASSWORD", "database-secret-8812");
+    };
+    let Some(world) = World::with_claude(test, Options::default(), image).await else {
+        return;
+    };
+    let command = r#"echo "$JAVA_HOME|$(cat ~/.npmrc)|${NPM_TOKEN-unset}|${DB_PASSWORD-unset}|${GIT_TOKEN_AES_KEY-unset}""#;
+    let prompt = format!("Run. #script:shell\n#cmd:{command}");
+    for turn in [
+        world.turn(1, 11, &prompt),
+        world.claude_turn(2, 12, &prompt),
+    ] {
+        let view = world.run(&turn).await;
+        assert!(view.completed(), "{view:#?}");
+        let output = view.tools().next().unwrap().output.clone().unwrap();
+        let seen = output.as_str().unwrap().trim();
+        let expected = "/opt/image/java|registry=https://npm.example/|unset|unset|unset";
+        assert_eq!(seen, expected, "{}", turn.subtask());
+    }
+}
