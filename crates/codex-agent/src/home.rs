@@ -19,7 +19,7 @@ use crate::upkeep;
 
 /// What every home starts with: no update check, no telemetry, no plugin marketplace, and no shell
 /// snapshots, which would write the environment to disk (codex 0.169).
-const CONFIG: &str = "\
+pub(crate) const CONFIG: &str = "\
 check_for_update_on_startup = false
 [analytics]
 enabled = false
@@ -120,7 +120,7 @@ impl HomePolicy {
 }
 
 /// Where the rollouts of a task lie.
-fn sessions(state: &Path) -> PathBuf {
+pub(crate) fn sessions(state: &Path) -> PathBuf {
     state.join("codex").join("sessions")
 }
 
@@ -153,7 +153,7 @@ fn write_config(home: &Path) -> io::Result<()> {
 
 /// Makes `<home>/sessions` a link to `target`, which is created. A link to elsewhere (the workspace has
 /// moved) is replaced; a real folder with rollouts in it is left alone and is an error.
-fn link_sessions(home: &Path, target: &Path) -> io::Result<()> {
+pub(crate) fn link_sessions(home: &Path, target: &Path) -> io::Result<()> {
     if let Some(parent) = target.parent() {
         create_private(parent)?;
     }

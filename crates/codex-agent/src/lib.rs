@@ -32,6 +32,8 @@
 mod binary;
 mod config_toml;
 mod elicitation;
+mod exec;
+mod exec_lines;
 mod failure;
 mod home;
 mod launch;
@@ -49,9 +51,17 @@ mod thread_config;
 mod tools;
 mod turn;
 mod upkeep;
+mod version;
 mod watch;
 
-use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use agent_core::{
     Agent, AgentError, AgentEvent, AgentKind, Notice, NoticeKind, Outcome, SkillsFolder, StopStep,
@@ -131,6 +141,8 @@ impl CodexConfig {
 pub struct CodexAgent {
     config: CodexConfig,
     servers: Arc<Servers>,
+    /// Whether the CLI turned out to have no app-server that can be talked to.
+    exec_only: AtomicBool,
 }
 
 impl CodexAgent {
@@ -138,6 +150,7 @@ impl CodexAgent {
     pub fn new(config: CodexConfig) -> Self {
         Self {
             servers: Servers::new(config.clone()),
+            exec_only: AtomicBool::new(false),
             config,
         }
     }
@@ -158,15 +171,18 @@ impl CodexAgent {
     ) -> Result<Outcome, AgentError> {
         let task = turn.key.task;
         self.tell_of_unreachable_servers(turn, &cx).await?;
-        let mut server = tokio::select! {
-            server = self.servers.take(Need::of(turn, &workspace.state)) => server?,
-            reason = cx.cancel.cancelled() => return Ok(turn::cancelled(reason, StopStep::NotStarted, 0, None)),
-        };
         let drive = Drive {
             config: &self.config,
             turn,
             workspace,
             cx: &cx,
+        };
+        if self.exec_only.load(Ordering::Relaxed) {
+            return drive.run_exec().await;
+        }
+        let mut server = tokio::select! {
+            server = self.servers.take(Need::of(turn, &workspace.state)) => server?,
+            reason = cx.cancel.cancelled() => return Ok(turn::cancelled(reason, StopStep::NotStarted, 0, None)),
         };
         let driven = drive.run(&mut server).await;
         if driven.reusable {
@@ -174,7 +190,17 @@ impl CodexAgent {
         } else {
             server.shutdown().await;
         }
-        driven.result
+        match driven.result {
+            Err(error) if exec::is_called_for(&error) => {
+                tracing::warn!(error = %error.chain(), "codex has no app-server to talk to; turns run by `codex exec`");
+                if !self.exec_only.swap(true, Ordering::Relaxed) {
+                    let text = exec::ANNOUNCEMENT.to_owned();
+                    drive.notice(NoticeKind::Warning, text).await?;
+                }
+                drive.run_exec().await
+            }
+            result => result,
+        }
     }
 
     /// A server that is left out in silence would look like one that has no tools.

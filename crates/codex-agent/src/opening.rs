@@ -13,6 +13,7 @@ use crate::{
     launch::{Loaded, Server},
     thread_config::{ThreadSettings, thread_settings},
     turn::{Drive, open_error, state_error},
+    version,
 };
 
 impl Drive<'_> {
@@ -29,6 +30,7 @@ impl Drive<'_> {
                 name: "codex app-server".to_owned(),
                 source: Box::new(error),
             })?;
+        version::check(connection.server().version())?;
         let generation = connection.generation();
         let settings = thread_settings(
             self.turn,

@@ -28,6 +28,7 @@ use supervisor::{SESSION_MARK, SessionMark};
 use crate::{
     CodexConfig,
     config_toml::{self, merge},
+    home::CONFIG,
     login,
     provider::{self, PROVIDER},
     requests::Approvals,
@@ -194,6 +195,31 @@ impl ThreadSettings {
             developer_instructions: self.instructions.clone(),
             ..ThreadStartParams::default()
         }
+    }
+
+    /// The same as the text of a `config.toml`, for a CLI that takes no settings over a pipe. It holds keys.
+    ///
+    /// # Errors
+    /// If there is something in it that TOML has no form for.
+    pub(crate) fn config_file(&self) -> Result<String, toml::ser::Error> {
+        let mut table: toml::Table = toml::from_str(CONFIG).expect("our own settings are TOML");
+        table.insert(
+            "sandbox_mode".to_owned(),
+            toml::Value::try_from(self.sandbox)?,
+        );
+        let given = [
+            ("model", self.model.as_deref()),
+            ("developer_instructions", self.instructions.as_deref()),
+            ("approval_policy", Some("never")),
+        ];
+        let settings = toml::Table::try_from(&self.config)?;
+        table.extend(settings);
+        for (key, value) in given {
+            if let Some(value) = value {
+                table.insert(key.to_owned(), value.into());
+            }
+        }
+        toml::to_string(&table)
     }
 
     /// For a stored thread. The earlier turns are left out of the answer: nobody reads them.

@@ -280,7 +280,7 @@ impl Drive<'_> {
     }
 
     /// The prompt as Codex takes it; or an answer whose question has lapsed meanwhile.
-    fn input(&self) -> Vec<UserInput> {
+    pub(crate) fn input(&self) -> Vec<UserInput> {
         if let Some(answer) = &self.turn.answer {
             let text = format!(
                 "This is the answer to what you asked before. The request itself has lapsed in the meantime, so ask \
@@ -390,7 +390,7 @@ impl Drive<'_> {
         Ok(None)
     }
 
-    async fn remember(&self, thread: &ThreadId) -> Result<(), AgentError> {
+    pub(crate) async fn remember(&self, thread: &ThreadId) -> Result<(), AgentError> {
         let Some(session) = session(thread) else {
             return Ok(());
         };

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails should fail at once")]
 
+mod exec;
 mod fake;
 mod questions;
 mod real;
