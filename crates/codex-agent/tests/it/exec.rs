@@ -74,8 +74,8 @@ async fn by_exec_a_tool_finds_no_key_in_any_file_or_process() {
     let Some((stage, model, _folder)) = stage(test).await else {
         return;
     };
-    let command =
-        "grep -rs sk-agent-test-key \"$TMPDIR\" /proc/[0-9]*/environ | head -c 200; echo searched";
+    // The command itself must not hold what it looks for.
+    let command = "k=sk-agent; grep -rs \"$k-test-key\" \"$TMPDIR\" /proc/[0-9]*/environ | head -c 200; echo searched";
     let prompt = format!("Look. #script:shell\n#cmd:{command}");
     let (events, result) = stage.run(&turn(&prompt, Some(model.base_url()))).await;
     assert!(matches!(result, Ok(Outcome::Completed(_))), "{result:?}");
