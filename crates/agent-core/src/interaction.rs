@@ -9,7 +9,7 @@
 //!
 //! A permission is a question like any other ([`Permission`]). Whatever isn't a clear yes is a no.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -18,6 +18,29 @@ use crate::{SubtaskId, TaskId, ToolCallId};
 
 /// What the name of the platform's own tool for forms contains. An MCP server of the platform offers it to agents.
 pub const FORM_TOOL: &str = "interactive_form_question";
+
+/// How long the block of a call of [`FORM_TOOL`] may take to arrive before the call is made: the platform's server
+/// attaches the form to that block. After that it is made all the same, as what the platform is told afterwards makes
+/// the form, too.
+pub const FORM_DELIVERY_LIMIT: Duration = Duration::from_secs(30);
+
+/// Whether a text in the result of a [`FORM_TOOL`] call says that the person sees the form now, and that the answer comes
+/// later.
+pub fn form_is_shown(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Waiting {
+        #[serde(rename = "__deferred_user_input__")]
+        deferred: bool,
+        #[serde(default)]
+        success: bool,
+        #[serde(default)]
+        status: String,
+    }
+    let waiting: Result<Waiting, _> = serde_json::from_str(text);
+    waiting.is_ok_and(|waiting| {
+        waiting.deferred && waiting.success && waiting.status == "waiting_for_user_response"
+    })
+}
 
 /// What an agent asks, all at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -293,6 +316,20 @@ mod tests {
                 ))
             });
             assert_eq!(choices.collect::<Vec<_>>(), understood);
+        }
+    }
+
+    #[test]
+    fn a_form_is_shown_only_if_the_server_says_so() {
+        assert!(form_is_shown(
+            r#"{"__deferred_user_input__": true, "success": true, "status": "waiting_for_user_response"}"#
+        ));
+        for text in [
+            r#"{"__deferred_user_input__": true, "success": false}"#,
+            "{}",
+            "Error: questions",
+        ] {
+            assert!(!form_is_shown(text), "{text}");
         }
     }
 

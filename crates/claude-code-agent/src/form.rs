@@ -6,9 +6,9 @@
 use agent_core::{
     AgentError, AgentEvent, ErrorClass, Form, McpServer, McpTransport, Question, ToolCallId,
     ToolEvent, ToolStatus,
+    interaction::{FORM_DELIVERY_LIMIT, form_is_shown},
 };
 use http_client::{HttpClients, Settings};
-use serde::Deserialize;
 use std::time::Duration;
 
 use crate::{
@@ -17,9 +17,6 @@ use crate::{
     turn::Drive,
 };
 
-/// How long the block may take to arrive. Then the call is made all the same: what the platform is told afterwards makes
-/// the form, too.
-const DELIVERY_LIMIT: Duration = Duration::from_secs(30);
 /// How long the call may take where the server says nothing else.
 const CALL_LIMIT: Duration = Duration::from_secs(300);
 /// What the person reads when the model can't make a form.
@@ -37,17 +34,6 @@ pub(crate) enum Shown {
     Wrong(String),
 }
 
-/// By which the server says that the form is shown.
-#[derive(Deserialize)]
-struct Waiting {
-    #[serde(rename = "__deferred_user_input__")]
-    deferred: bool,
-    #[serde(default)]
-    success: bool,
-    #[serde(default)]
-    status: String,
-}
-
 impl Drive<'_> {
     /// Shows the form, once its block has been delivered.
     ///
@@ -57,7 +43,7 @@ impl Drive<'_> {
         let call = ToolCallId::new(deferred.id.clone()).map_err(|_| AgentError::Protocol {
             message: "claude put off a call without an id".to_owned(),
         })?;
-        if let Err(error) = self.cx.events.delivered(DELIVERY_LIMIT).await {
+        if let Err(error) = self.cx.events.delivered(FORM_DELIVERY_LIMIT).await {
             tracing::warn!(%error, "the form's block has not arrived yet");
         }
         match self.call(deferred).await {
@@ -128,13 +114,7 @@ fn failed(message: &str) -> AgentError {
 }
 
 fn is_shown(result: &ToolResult) -> bool {
-    let waits = |text| {
-        let waiting: Result<Waiting, _> = serde_json::from_str(text);
-        waiting.is_ok_and(|waiting| {
-            waiting.deferred && waiting.success && waiting.status == "waiting_for_user_response"
-        })
-    };
-    !result.is_error && result.texts().any(waits)
+    !result.is_error && result.texts().any(form_is_shown)
 }
 
 /// The server and the tool's own name in a name as the CLI makes it: `mcp__<server>__<tool>`, the server's name with `_`
@@ -181,18 +161,5 @@ mod tests {
         assert_eq!(found("mcp__my_forms_1__ask"), Some(("my forms.1", "ask")));
         assert_eq!(found("mcp__other__ask"), None);
         assert_eq!(found("Bash"), None);
-    }
-
-    #[test]
-    fn a_form_is_shown_only_if_the_server_says_so() {
-        let shown = r#"{"__deferred_user_input__": true, "success": true, "status": "waiting_for_user_response"}"#;
-        assert!(is_shown(&ToolResult::of(shown)));
-        for text in [
-            r#"{"__deferred_user_input__": true, "success": false}"#,
-            "{}",
-            "Error: questions",
-        ] {
-            assert!(!is_shown(&ToolResult::of(text)), "{text}");
-        }
     }
 }

@@ -41,15 +41,6 @@ impl ToolResult {
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         self.content.iter().map(|part| part.text.as_str())
     }
-
-    #[cfg(test)]
-    pub(crate) fn of(text: &str) -> Self {
-        let text = text.to_owned();
-        Self {
-            content: vec![Content { text }],
-            is_error: false,
-        }
-    }
 }
 
 /// The call could not be made.
