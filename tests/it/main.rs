@@ -6,6 +6,7 @@ mod attempts;
 mod both;
 mod cancel;
 mod claude;
+mod codex;
 mod codex_service;
 mod delivery;
 mod downloads;

@@ -30,7 +30,9 @@ use crate::{
     binary,
     exec_lines::{Lines, Said},
     failure::{failed, is_hopeless, retried},
-    home, launch, login,
+    home,
+    input::input,
+    launch, login,
     map::Mapper,
     thread_config::{ThreadSettings, thread_settings},
     turn::{Drive, cancelled, session, state_error},
@@ -234,7 +236,7 @@ impl Drive<'_> {
             source: Box::new(error),
         })?;
         let (mut stdin, lines, process) = child.split();
-        let texts = self.input().into_iter().filter_map(|part| match part {
+        let texts = input(self.turn).into_iter().filter_map(|part| match part {
             UserInput::Text { text } => Some(text),
             _ => None,
         });

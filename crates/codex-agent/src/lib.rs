@@ -13,7 +13,8 @@
 //! * A turn's end leaves nothing of its tools running; a cancelled one neither, within four seconds.
 //! * The conversation's id is stored as soon as it can be resumed; a conversation that is unknown here is replaced by a
 //!   fresh one, and the person is told.
-//! * A question to the person leaves Codex's turn open in its warm app-server until the next turn (`pausing`).
+//! * A question to the person leaves Codex's turn open in its warm app-server until the next turn (`pausing`). A form of the
+//!   platform's tool ends it (`form`).
 //! * A process that dies before a tool was called or a message was complete costs the turn nothing but time.
 //! * Every phase of a turn has its limit (`watch`), every home its bounds (`upkeep`).
 //! * A stream that breaks shows its text once (`agent_core::void_text`).
@@ -35,7 +36,9 @@ mod elicitation;
 mod exec;
 mod exec_lines;
 mod failure;
+mod form;
 mod home;
+mod input;
 mod launch;
 mod login;
 mod map;
@@ -97,6 +100,9 @@ pub struct CodexConfig {
     pub deadlines: Deadlines,
     /// How long an app-server may wait for its task's next turn.
     pub idle: Duration,
+    /// How long it may wait for the person's answer, where Codex doesn't say how long. Later answers reach the model as
+    /// text.
+    pub question: Duration,
     /// How many app-servers may be alive at once.
     pub max_servers: usize,
 }
@@ -132,6 +138,7 @@ impl CodexConfig {
                 turn: Duration::from_secs(86_400),
             },
             idle: Duration::from_secs(600),
+            question: Duration::from_secs(3600),
             max_servers: 32,
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct Mapper {
     calls: BTreeMap<ItemId, Value>,
     subagents: Subagents,
     usage: Usage,
+    /// Whether Codex has said that the turn itself is over.
+    over: bool,
     /// Item kinds that this version doesn't know and that were logged.
     logged: HashSet<String>,
 }
@@ -49,6 +51,7 @@ impl Mapper {
             calls: BTreeMap::new(),
             subagents: Subagents::default(),
             usage: Usage::default(),
+            over: false,
             logged: HashSet::new(),
         }
     }
@@ -67,6 +70,16 @@ impl Mapper {
     /// The turn's token figures so far; `None` before the first.
     pub(crate) fn usage(&self) -> Option<Usage> {
         (self.usage != Usage::default()).then(|| self.usage.clone())
+    }
+
+    /// Whether Codex has said that the turn itself is over. Its sub-agents may still work.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// A call of which nothing more is to be shown by itself.
+    pub(crate) fn forget(&mut self, forgotten: &ToolCallId) {
+        self.calls.retain(|id, _| id.as_str() != forgotten.as_str());
     }
 
     /// What is known of the files of a patch that runs, as a list.
@@ -146,9 +159,12 @@ impl Mapper {
                 tracing::debug!(method, "notification without a mapping");
                 Vec::new()
             }
-            // The end and the errors are the turn loop's; the rest repeats what items say, or is bookkeeping.
-            Notification::TurnCompleted(_)
-            | Notification::Error(_)
+            Notification::TurnCompleted(_) => {
+                self.over = true;
+                Vec::new()
+            }
+            // Errors are the turn loop's; the rest repeats what items say, or is bookkeeping.
+            Notification::Error(_)
             | Notification::TurnStarted(_)
             | Notification::ThreadStarted(_)
             | Notification::ThreadStatusChanged(_)

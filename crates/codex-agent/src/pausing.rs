@@ -3,8 +3,13 @@
 //! Codex's own turn stays open in the warm app-server, with its request unanswered. The next turn of the task either
 //! brings the answer, and then goes on with Codex's turn where it stands, or it doesn't: then nobody will answer any
 //! more, Codex's turn is interrupted, and the next one begins as ever. The question lapses with its process, too (when
-//! that is given back for being idle, dies, or the executor is restarted); an answer that comes later goes to the model
-//! as text.
+//! that is given back because the question's time is up, dies, or the executor is restarted); an answer that comes later
+//! goes to the model as text.
+//!
+//! A turn that is gone on with keeps what its conversation was loaded with: model, keys, MCP servers and the task's tokens
+//! are those of the turn that asked, which the platform lets live for longer than a question is kept open.
+
+use std::time::Duration;
 
 use agent_core::{AgentError, AgentEvent, Outcome, ToolCallId, Usage};
 use codex_app_server::{
@@ -31,6 +36,13 @@ pub(crate) struct Paused {
     turn: TurnId,
     /// What it has said so far.
     mapper: Mapper,
+}
+
+impl Paused {
+    /// How long the question can be answered, if Codex has said so.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.open.limit()
+    }
 }
 
 impl Drive<'_> {
@@ -68,7 +80,12 @@ impl Drive<'_> {
         }
     }
 
-    fn waiting(&self, call: &ToolCallId, thread: &ThreadId, usage: Option<Usage>) -> Outcome {
+    pub(crate) fn waiting(
+        &self,
+        call: &ToolCallId,
+        thread: &ThreadId,
+        usage: Option<Usage>,
+    ) -> Outcome {
         Outcome::WaitingForUser {
             call: call.clone(),
             usage,

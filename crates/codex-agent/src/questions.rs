@@ -3,6 +3,8 @@
 //! Whether a command may run, a patch be applied, rights be granted or an MCP tool be called is a [`Permission`]; what the
 //! model or an MCP server wants to know is a form of its own.
 
+use std::time::Duration;
+
 use agent_core::{Choice, Field, Form, FormAnswer, Permission, Question, ToolCallId};
 use codex_app_server::protocol::{
     ApprovalDecision, Ask, CommandApproval, Elicitation, ElicitationAction, ElicitationAnswer,
@@ -14,6 +16,13 @@ use crate::elicitation;
 
 /// What is added to the id of a question that can also be answered in other words.
 const OTHER: &str = ".other";
+/// Begins the id of a question of ours. Codex's own ids never begin like that.
+const OURS: &str = "ask-";
+
+/// Whether a call is a question made here, and not a call of the model's.
+pub(crate) fn is_ours(call: &ToolCallId) -> bool {
+    call.as_str().starts_with(OURS)
+}
 
 /// A request of Codex's that the person is to answer. Until then Codex waits with it.
 #[derive(Debug)]
@@ -94,9 +103,21 @@ impl Open {
             ),
         };
         Some(Question {
-            call: ToolCallId::new(format!("ask-{}-{id}", self.turn())).ok()?,
+            call: ToolCallId::new(format!("{OURS}{}-{id}", self.turn())).ok()?,
             form: Form::Fields(fields),
         })
+    }
+
+    /// How long it can be answered, if Codex says so.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        match self {
+            Self::UserInput(ask) => ask.params.auto_resolution_ms.map(Duration::from_millis),
+            Self::Command(_)
+            | Self::FileChange(_)
+            | Self::Permissions(_)
+            | Self::McpTool(_)
+            | Self::Elicitation(_) => None,
+        }
     }
 
     fn turn(&self) -> &str {

@@ -6,7 +6,7 @@
 
 use codex_app_server::protocol::{
     ApprovalDecision, ApprovalPolicy, ElicitationAction, ElicitationAnswer, GrantScope,
-    PermissionsAnswer, ServerRequest,
+    GranularApproval, PermissionsAnswer, ServerRequest,
 };
 
 use crate::{questions::Open, thread_config::Access};
@@ -24,9 +24,13 @@ pub enum Approvals {
 }
 
 impl Approvals {
-    /// The policy in Codex's words.
-    pub(crate) fn policy(self) -> ApprovalPolicy {
+    /// The policy in Codex's words. An MCP server can ask the person in any case.
+    pub(crate) fn policy(self, has_servers: bool) -> ApprovalPolicy {
         match self {
+            Self::Never if has_servers => ApprovalPolicy::Granular(GranularApproval {
+                mcp_elicitations: true,
+                ..GranularApproval::default()
+            }),
             Self::Never => ApprovalPolicy::Never,
             Self::OnRequest => ApprovalPolicy::OnRequest,
             Self::Untrusted => ApprovalPolicy::Untrusted,

@@ -183,7 +183,7 @@ impl Servers {
         Ok(())
     }
 
-    /// Keeps the server for the task's next turn, for as long as servers may be idle. It ends at once if another task
+    /// Keeps the server for the task's next turn, for as long as servers may be idle, or its question be open. It ends at once if another task
     /// waits for its place, or its home has grown too large and can only be cleared without it.
     pub(crate) async fn give_back(self: &Arc<Self>, task: TaskId, server: Server) {
         upkeep::touch(&server.home);
@@ -201,7 +201,9 @@ impl Servers {
             drop(pool);
             return server.shutdown().await;
         }
-        let timer = pool.timers.spawn(Arc::clone(self).end_when_idle(task));
+        let timer = pool
+            .timers
+            .spawn(Arc::clone(self).end_when_idle(task, self.patience(&server)));
         let idle = Idle {
             server,
             timer,
@@ -215,8 +217,15 @@ impl Servers {
         }
     }
 
-    fn end_when_idle(self: Arc<Self>, task: TaskId) -> impl Future<Output = ()> {
-        let (after, servers) = (self.config.idle, Arc::downgrade(&self));
+    fn patience(&self, server: &Server) -> Duration {
+        match &server.paused {
+            Some(paused) => paused.limit().unwrap_or(self.config.question),
+            None => self.config.idle,
+        }
+    }
+
+    fn end_when_idle(self: Arc<Self>, task: TaskId, after: Duration) -> impl Future<Output = ()> {
+        let servers = Arc::downgrade(&self);
         async move {
             tokio::time::sleep(after).await;
             let Some(servers) = servers.upgrade() else {

@@ -60,8 +60,14 @@ impl Drive<'_> {
         let thread = stream.id().clone();
         let mut said = Vec::new();
         let interrupted = async {
+            let turn = turn.filter(|_| !mapper.is_over());
             if let Some(turn) = turn {
-                connection.client().turn_interrupt(&thread, turn).await?;
+                match connection.client().turn_interrupt(&thread, turn).await {
+                    Err(error @ RpcError::Closed { .. }) => return Err(error),
+                    // It is just ending by itself, and will say so.
+                    Err(error) => tracing::debug!(%error, "the turn can't be interrupted"),
+                    Ok(()) => {}
+                }
             }
             interrupt_subagents(connection, mapper).await;
             let mut running = turn;

@@ -17,9 +17,10 @@ use std::{
 use agent_core::{
     AgentError, McpServer, McpTransport, ModelConfig, Turn, Workspace,
     environment::{Environment, without_secrets},
+    interaction::FORM_TOOL,
 };
 use codex_app_server::protocol::{
-    SandboxMode, ThreadConfig, ThreadId, ThreadResumeParams, ThreadStartParams,
+    ApprovalPolicy, SandboxMode, ThreadConfig, ThreadId, ThreadResumeParams, ThreadStartParams,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -62,7 +63,7 @@ pub(crate) struct ThreadSettings {
     instructions: Option<String>,
     cwd: PathBuf,
     sandbox: SandboxMode,
-    approvals: Approvals,
+    approvals: ApprovalPolicy,
     /// Two equal ones need no reload of a loaded thread.
     pub(crate) fingerprint: u64,
 }
@@ -122,7 +123,10 @@ pub(crate) fn thread_settings(
         let servers: Map<String, Value> = turn
             .mcp_servers
             .iter()
-            .filter_map(|server| Some((server.name.clone(), mcp_server(server, session)?)))
+            .filter_map(|server| {
+                let value = mcp_server(server, session, codex.approvals)?;
+                Some((server.name.clone(), value))
+            })
             .collect();
         values.insert("mcp_servers".to_owned(), Value::Object(servers));
     }
@@ -144,7 +148,7 @@ pub(crate) fn thread_settings(
         instructions: joined(turn.instructions.clone(), roles.instructions()),
         cwd: workspace.cwd.clone(),
         sandbox: codex.access.sandbox(),
-        approvals: codex.approvals,
+        approvals: codex.approvals.policy(!turn.mcp_servers.is_empty()),
         fingerprint: 0,
     };
     settings.fingerprint = fingerprint(&values, &settings, &roles);
@@ -190,7 +194,7 @@ impl ThreadSettings {
             model_provider: self.provider.clone(),
             cwd: Some(self.cwd.clone()),
             sandbox: Some(self.sandbox),
-            approval_policy: Some(self.approvals.policy()),
+            approval_policy: Some(self.approvals.clone()),
             config: self.config.clone(),
             developer_instructions: self.instructions.clone(),
             ..ThreadStartParams::default()
@@ -230,7 +234,7 @@ impl ThreadSettings {
             model_provider: self.provider.clone(),
             cwd: Some(self.cwd.clone()),
             sandbox: Some(self.sandbox),
-            approval_policy: Some(self.approvals.policy()),
+            approval_policy: Some(self.approvals.clone()),
             config: self.config.clone(),
             developer_instructions: self.instructions.clone(),
             ..ThreadResumeParams::new(thread)
@@ -288,7 +292,9 @@ pub(crate) fn unreachable(server: &McpServer) -> Option<&str> {
 }
 
 /// A server that codex starts doesn't inherit the session's mark: it gets it with its own variables.
-fn mcp_server(server: &McpServer, session: &SessionMark) -> Option<Value> {
+///
+/// Codex asks before a call of the platform's form tool, so that `form` can hold it; before another only if it is to.
+fn mcp_server(server: &McpServer, session: &SessionMark, approvals: Approvals) -> Option<Value> {
     let exposed =
         |values: &std::collections::BTreeMap<String, SecretString>| -> Map<String, Value> {
             values
@@ -307,6 +313,10 @@ fn mcp_server(server: &McpServer, session: &SessionMark) -> Option<Value> {
         }
         McpTransport::Sse { .. } | McpTransport::Other { .. } => return None,
     };
+    value["tools"] = json!({ FORM_TOOL: { "approval_mode": "prompt" } });
+    if !approvals.asks() {
+        value["default_tools_approval_mode"] = json!("approve");
+    }
     if let Some(seconds) = server.tool_timeout_seconds {
         value["tool_timeout_sec"] = json!(seconds);
     }

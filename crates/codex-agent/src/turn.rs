@@ -4,14 +4,14 @@ use std::{pin::pin, time::Duration};
 
 use agent_core::{
     AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, FileChanges, Notice,
-    NoticeKind, Outcome, PromptPart, SessionId, SessionRef, SessionStore, StopReason, StopStep,
-    Turn, TurnCx, Usage, Workspace,
+    NoticeKind, Outcome, Question, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn,
+    TurnCx, Usage, Workspace,
 };
 use codex_app_server::{
     Connection, ConnectionLost, RpcError, ThreadEvent, ThreadStream,
     protocol::{
-        ErrorNotice, Notification, ThreadId, TurnEvent, TurnId, TurnStartParams, TurnStatus,
-        UserInput,
+        ErrorNotice, Notification, ServerRequest, ThreadId, TurnEvent, TurnId, TurnStartParams,
+        TurnStatus,
     },
 };
 use tokio::time::{sleep_until, timeout};
@@ -19,6 +19,8 @@ use tokio::time::{sleep_until, timeout};
 use crate::{
     CodexConfig, Deadlines,
     failure::{failed, is_hopeless, retried},
+    form,
+    input::input,
     launch::{Loaded, Server},
     map::Mapper,
     pausing::Paused,
@@ -61,7 +63,8 @@ impl Driven {
         Self::over(Err(error), false)
     }
 
-    fn over(result: Result<Outcome, AgentError>, reusable: bool) -> Self {
+    /// A turn that is over, with nothing of Codex's left open.
+    pub(crate) fn over(result: Result<Outcome, AgentError>, reusable: bool) -> Self {
         Self {
             result,
             reusable,
@@ -133,6 +136,8 @@ enum End {
     Turn(Box<codex_app_server::protocol::Turn>),
     /// Codex asks something that a person has to answer.
     Question(Box<Open>),
+    /// The person sees a form of the platform's own tool.
+    Form(Question),
     /// The turn was told to stop.
     Cancel(CancelReason),
     /// Waiting on is of no use: the provider does not take the key, or nothing at all has come for too long.
@@ -220,6 +225,10 @@ impl Drive<'_> {
                 Driven::over(self.completed(*ended, mapper, &thread), quiet && swept)
             }
             Ok(End::Question(open)) => self.ask(&thread, turn.clone(), *open, mapper).await,
+            Ok(End::Form(question)) => {
+                self.leave_to_person(connection, stream, turn, question, mapper)
+                    .await
+            }
             Ok(End::Cancel(reason)) => {
                 let (step, survivors) = self.stop(connection, stream, turn, &mut mapper).await;
                 let outcome = cancelled(reason, step, survivors, mapper.usage());
@@ -260,7 +269,7 @@ impl Drive<'_> {
         connection: &Connection,
         thread: &ThreadId,
     ) -> Result<TurnId, Result<Outcome, AgentError>> {
-        let mut params = TurnStartParams::new(thread.clone(), self.input());
+        let mut params = TurnStartParams::new(thread.clone(), input(self.turn));
         params.model = self.turn.model.model_id.clone();
         let mut starting = pin!(connection.client().turn_start(params));
         let started = tokio::select! {
@@ -277,32 +286,6 @@ impl Drive<'_> {
                 Err(Ok(cancelled(reason, StopStep::Kill, survivors, None)))
             }
         }
-    }
-
-    /// The prompt as Codex takes it; or an answer whose question has lapsed meanwhile.
-    pub(crate) fn input(&self) -> Vec<UserInput> {
-        if let Some(answer) = &self.turn.answer {
-            let text = format!(
-                "This is the answer to what you asked before. The request itself has lapsed in the meantime, so ask \
-                 again or repeat the step if it still matters.\n\n{}",
-                answer.to_text()
-            );
-            return vec![UserInput::text(text)];
-        }
-        let parts = self.turn.prompt.0.iter();
-        parts
-            .map(|part| match part {
-                PromptPart::Text(text) => UserInput::text(text.clone()),
-                PromptPart::Image { url } => UserInput::Image {
-                    url: url.clone(),
-                    detail: None,
-                },
-                PromptPart::LocalImage { path } => UserInput::LocalImage {
-                    path: path.clone(),
-                    detail: None,
-                },
-            })
-            .collect()
     }
 
     /// Passes on what happens until the turn ends or is told to.
@@ -323,13 +306,10 @@ impl Drive<'_> {
             heard.watch.alive();
             let notification = match event {
                 ThreadEvent::Notification(notification) => notification,
-                ThreadEvent::Request(request) => {
-                    let (access, approvals) = (self.config.access, self.config.approvals);
-                    match requests::take(request, access, approvals) {
-                        Some(open) => return Ok(End::Question(Box::new(open))),
-                        None => continue,
-                    }
-                }
+                ThreadEvent::Request(request) => match self.requested(request).await {
+                    Some(end) => return Ok(end),
+                    None => continue,
+                },
                 ThreadEvent::Lost { why } => return Err(lost(&why)),
             };
             match &notification {
@@ -353,6 +333,10 @@ impl Drive<'_> {
                     self.remember(stream.id()).await?;
                 }
                 _ => {}
+            }
+            if let Some(question) = form::shown(&notification) {
+                heard.mapper.forget(&question.call);
+                return Ok(End::Form(question));
             }
             for event in heard.mapper.map(notification) {
                 heard.watch.saw(&event);
@@ -388,6 +372,19 @@ impl Drive<'_> {
             self.cx.events.emit(notice).await?;
         }
         Ok(None)
+    }
+
+    /// Answers what Codex asks, unless that is for the person to do or the turn is to stop.
+    async fn requested(&self, request: ServerRequest) -> Option<End> {
+        let request = match request {
+            ServerRequest::Elicitation(ask) if form::is_asked(&ask.params) => {
+                return self.let_be_called(ask).await.err().map(End::Cancel);
+            }
+            request => request,
+        };
+        let (access, approvals) = (self.config.access, self.config.approvals);
+        let open = requests::take(request, access, approvals)?;
+        Some(End::Question(Box::new(open)))
     }
 
     pub(crate) async fn remember(&self, thread: &ThreadId) -> Result<(), AgentError> {

@@ -216,6 +216,7 @@ fn codex_config(config: &Config) -> codex_agent::CodexConfig {
             turn: config.codex.turn_timeout,
         },
         idle: config.codex.idle,
+        question: config.codex.question,
         approvals: match config.codex.approvals {
             Approvals::Never => codex_agent::Approvals::Never,
             Approvals::OnRequest => codex_agent::Approvals::OnRequest,

@@ -6,7 +6,7 @@ use agent_core::{
     Agent, AgentError, AgentEvent, AnswerStatus, AnswerValue, Form, FormAnswer, Outcome,
     Permission, Prompt, Question, ToolCallId, Turn,
 };
-use codex_agent::{Access, Approvals};
+use codex_agent::{Access, Approvals, CodexConfig};
 use testkit::{ModelServer, model::Options, procs};
 
 use crate::stage::{Stage, text, turn};
@@ -21,12 +21,17 @@ struct Scene {
 
 impl Scene {
     async fn new(test: &str, approvals: Approvals, access: Access) -> Option<Self> {
-        let codex = testkit::cli::require_codex(test)?;
-        let model = ModelServer::start(Options::default()).await.unwrap();
-        let stage = Stage::new(&codex, |config| {
+        Self::with(test, |config| {
             config.approvals = approvals;
             config.access = access;
-        });
+        })
+        .await
+    }
+
+    async fn with(test: &str, change: impl FnOnce(&mut CodexConfig)) -> Option<Self> {
+        let codex = testkit::cli::require_codex(test)?;
+        let model = ModelServer::start(Options::default()).await.unwrap();
+        let stage = Stage::new(&codex, change);
         Some(Self { stage, model })
     }
 
@@ -306,17 +311,43 @@ async fn a_question_with_fields_of_an_mcp_server_is_a_form() {
 }
 
 #[tokio::test]
-async fn a_question_lapses_with_its_idle_server() {
-    let folder = tempfile::tempdir().unwrap();
-    let binary = testkit::roles::install_fake_codex(folder.path()).unwrap();
-    let stage = Stage::new(&binary, |config| config.idle = Duration::from_millis(100));
-    let ask = r#"#fake:ask item/tool/requestUserInput {"questions": [{"id": "q", "question": "Which?"}]}"#;
+async fn a_question_lapses_at_the_time_that_codex_sets() {
+    let (stage, _cli) = Stage::with_fake();
+    let ask = r#"#fake:ask item/tool/requestUserInput {"questions": [{"id": "q", "question": "Which?"}], "autoResolutionMs": 100}"#;
     let question = asked(&stage.run(&turn(ask, None)).await);
-    procs::wait_until_gone(|| stage.processes(), Duration::from_secs(5))
+    procs::wait_until_gone(|| stage.processes(), Duration::from_secs(60))
         .await
         .unwrap();
     let mut answer = turn("(an answer)", None);
     answer.answer = Some(answered(&question.call, &[("q", "that one")]));
     let late = stage.run(&answer).await;
     assert!(completed(&late).contains("that one"), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_question_has_a_time_of_its_own_in_which_it_can_be_answered() {
+    let test = "a_question_has_a_time_of_its_own_in_which_it_can_be_answered";
+    for (idle, question) in [(0, 3600), (3600, 0)] {
+        let scene = Scene::with(test, |config| {
+            config.approvals = Approvals::Untrusted;
+            config.idle = Duration::from_secs(idle);
+            config.question = Duration::from_secs(question);
+        });
+        let Some(scene) = scene.await else { return };
+        let ran = scene.run("run #script:shell #cmd:touch made").await;
+        let call = asked(&ran).call;
+        if question == 0 {
+            let task = scene.turn("").key.task;
+            let lapsed = async {
+                while scene.stage.agent.has_session(task).await {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let patience = Duration::from_secs(60);
+            tokio::time::timeout(patience, lapsed).await.unwrap();
+        }
+        let (events, result) = scene.answer(&call, &[("permission", "allow")]).await;
+        assert!(matches!(result, Ok(Outcome::Completed(_))), "{result:?}");
+        assert_eq!(scene.made("made"), question > 0, "{events:?}");
+    }
 }

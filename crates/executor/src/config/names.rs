@@ -61,6 +61,8 @@ pub const WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS: &str =
     "WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS";
 /// Seconds after which an idle Codex app-server is given back. Default 600.
 pub const WEGENT_CODEX_IDLE_SECONDS: &str = "WEGENT_CODEX_IDLE_SECONDS";
+/// Seconds for which a question of Codex's stays open in its process. Default 3600.
+pub const WEGENT_CODEX_QUESTION_SECONDS: &str = "WEGENT_CODEX_QUESTION_SECONDS";
 /// When Codex asks the person whether it may do something: `never`, `on-request` or `untrusted`. Default `never`.
 pub const WEGENT_CODEX_APPROVALS: &str = "WEGENT_CODEX_APPROVALS";
 /// Seconds of silence in the middle of a Codex turn, with no tool running, that end it. Default 600.

@@ -169,6 +169,8 @@ pub struct CodexConfig {
     pub turn_timeout: Duration,
     /// How long an app-server may be idle before it is given back.
     pub idle: Duration,
+    /// How long an app-server may wait for the answer to its question before it is given back.
+    pub question: Duration,
     /// When it asks the person whether it may do something.
     pub approvals: Approvals,
     /// How many app-servers may be alive at once.
@@ -199,6 +201,7 @@ impl Default for CodexConfig {
             silence: Duration::from_secs(600),
             turn_timeout: Duration::from_secs(86_400),
             idle: Duration::from_secs(600),
+            question: Duration::from_secs(3600),
             approvals: Approvals::Never,
             max_servers: 32,
             routing: Routing::default(),

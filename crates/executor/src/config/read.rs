@@ -290,6 +290,9 @@ fn codex(reader: &mut Reader<'_>) -> CodexConfig {
         idle: reader
             .seconds(names::WEGENT_CODEX_IDLE_SECONDS)
             .unwrap_or(default.idle),
+        question: reader
+            .seconds(names::WEGENT_CODEX_QUESTION_SECONDS)
+            .unwrap_or(default.question),
         approvals: approvals(reader).unwrap_or(default.approvals),
         max_servers: reader
             .parsed(

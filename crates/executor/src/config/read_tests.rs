@@ -158,6 +158,7 @@ fn everything_that_is_wrong_is_reported_at_once_by_name() {
         ("WEGENT_CODEX_RPC_TIMEOUT_SECONDS", "soon"),
         ("WEGENT_CODEX_TURN_STARTUP_TIMEOUT_SECONDS", "-1"),
         ("WEGENT_CODEX_IDLE_SECONDS", "inf"),
+        ("WEGENT_CODEX_QUESTION_SECONDS", "0s"),
         ("WEGENT_CODEX_APPROVALS", "sometimes"),
         ("WEGENT_FULL_ACCESS", "please"),
         ("WEGENT_MAX_BODY_MIB", "63"),

@@ -162,7 +162,11 @@ pub(super) async fn form(reply: &mut Reply) -> Played {
             quote(reply, "The form said: ", &output, None).await?;
         }
         _ => {
-            let name = "mcp__forms__interactive_form_question";
+            let name = if is_anthropic(reply) {
+                "mcp__forms__interactive_form_question"
+            } else {
+                "interactive_form_question"
+            };
             let given = reply.command.as_deref();
             let given = given.and_then(|given| serde_json::from_str(given).ok());
             let arguments: Value = given.unwrap_or_else(|| json!({}));
