@@ -10,6 +10,7 @@ mod codex;
 mod codex_service;
 mod delivery;
 mod downloads;
+mod git;
 mod january;
 mod parity;
 mod prepare;

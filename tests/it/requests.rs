@@ -97,16 +97,6 @@ async fn captured_requests_run_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_repository_is_refused_rather_than_left_out() {
-    let Some(world) = World::build("a_repository_is_refused_rather_than_left_out").await else {
-        return;
-    };
-    let (code, message) = refused(&world, &here(&world, captured!("codex"))).await;
-    assert_eq!(code, "workspace_unsupported");
-    assert!(message.contains("git_url"), "{message}");
-}
-
-#[tokio::test]
 async fn a_required_skill_that_is_not_there_fails_the_turn() {
     let Some(world) = World::build("a_required_skill_that_is_not_there_fails_the_turn").await
     else {

@@ -1,6 +1,7 @@
 //! Requests in Wegent's form, made from one that a running Wegent sent.
 
 use serde_json::{Value, json};
+use testkit::GitServer;
 
 /// The model's key in every request.
 pub const API_KEY: &str = "sk-e2e-model-key-4f7d1c";
@@ -13,6 +14,10 @@ const CODEX: &str =
     include_str!("../../crates/wegent-protocol/fixtures/requests/codex-live-first.json");
 const CLAUDE_CODE: &str =
     include_str!("../../crates/wegent-protocol/fixtures/requests/claudecode-live-first.json");
+
+/// With a repository, as a running Wegent names one.
+const REPOSITORY: &str =
+    include_str!("../../crates/wegent-protocol/fixtures/requests/claudecode-live-repository.json");
 
 /// The body of a dispatch.
 #[derive(Clone, Debug)]
@@ -63,6 +68,32 @@ impl TurnBody {
     #[must_use]
     pub fn with(mut self, field: &str, value: Value) -> Self {
         self.0["metadata"][field] = value;
+        self
+    }
+
+    /// The same in the `main` branch of a repository, for a person with this token.
+    #[must_use]
+    pub fn in_repository(mut self, server: &GitServer, name: &str, token: &str) -> Self {
+        let text = REPOSITORY.replace(
+            "http://git.example:8090/e2e/demo.git",
+            &format!("{}/{name}", server.url()),
+        );
+        let text = text.replace("git.example:8090", &server.domain());
+        let captured: Value = serde_json::from_str(&text).expect("the captured request is JSON");
+        let (from, metadata) = (&captured["metadata"], &mut self.0["metadata"]);
+        for field in [
+            "user",
+            "workspace",
+            "git_url",
+            "git_domain",
+            "git_repo",
+            "git_repo_id",
+            "branch_name",
+            "skip_git_clone",
+        ] {
+            metadata[field] = from[field].clone();
+        }
+        metadata["user"]["git_token"] = json!(token);
         self
     }
 

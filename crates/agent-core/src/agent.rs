@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
-    EventSink, FileChanges, PrepareStep, SessionRef, SinkClosed, TaskId, ToolCallId, Turn, Usage,
-    Workspace,
+    EventSink, PrepareStep, SessionRef, SinkClosed, TaskId, ToolCallId, Turn, Usage, Workspace,
 };
 
 /// Which agent runs a turn.
@@ -204,8 +203,6 @@ pub enum Outcome {
         usage: Option<Usage>,
         /// The conversation in which the answer belongs.
         session: Option<SessionRef>,
-        /// Files changed so far.
-        changes: FileChanges,
     },
     /// The turn was told to stop and did.
     Cancelled {
@@ -231,8 +228,6 @@ pub struct Completed {
     pub usage: Option<Usage>,
     /// The conversation to resume.
     pub session: Option<SessionRef>,
-    /// Files changed.
-    pub changes: FileChanges,
 }
 
 /// Why the model stopped.

@@ -50,6 +50,7 @@ const OWN: &[&str] = &[
     "HEARTBEAT_TYPE",
     "HEARTBEAT_ENABLED",
     "HEARTBEAT_INTERVAL",
+    "REPO_PROXY_CONFIG",
 ];
 
 /// Whether a variable of this name is taken for a secret.

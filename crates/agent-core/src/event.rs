@@ -3,8 +3,6 @@
 //! There is no terminal event here on purpose: a turn's end is the return value of
 //! [`Agent::run`](crate::Agent::run).
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -332,19 +330,80 @@ pub struct SessionRef {
     pub id: SessionId,
 }
 
-/// What changed in the workspace during a turn: path to kind of change.
+/// What changed in the workspace during a turn, by whatever means. Empty where there is no repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FileChanges(pub BTreeMap<String, FileChange>);
+#[serde(default)]
+pub struct FileChanges {
+    /// The changed files, by path: the first thousand.
+    pub files: Vec<FileChange>,
+    /// How many more changed.
+    pub omitted: u64,
+    /// The commits made, the oldest first.
+    pub commits: Vec<CommitMade>,
+    /// The last commit before the turn, if there was one.
+    pub base: Option<CommitRef>,
+    /// The branch that is checked out now; `None` if none is.
+    pub branch: Option<String>,
+}
 
 /// How one file changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Its path in the repository; bytes that are no UTF-8 are replaced.
+    pub path: String,
+    /// What happened to it.
+    pub kind: FileChangeKind,
+    /// Lines added.
+    pub additions: u64,
+    /// Lines taken away.
+    pub deletions: u64,
+    /// It isn't text, or too large to look at: lines are not counted.
+    pub binary: bool,
+}
+
+/// What happened to a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FileChange {
+pub enum FileChangeKind {
     /// It is new.
     Added,
-    /// Its content changed.
+    /// Its content, its mode or its type changed.
     Modified,
     /// It is gone.
     Deleted,
+    /// It has another path, and perhaps another content.
+    Renamed {
+        /// The path it had.
+        from: String,
+    },
+}
+
+/// A commit that a turn made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitMade {
+    /// Its id, in full.
+    pub id: String,
+    /// Its message.
+    pub message: String,
+    /// Its author's name.
+    pub author: String,
+    /// Its author's address.
+    pub email: String,
+    /// When it was committed, in seconds since 1970.
+    pub at_seconds: i64,
+    /// How many files it changed.
+    pub files: u64,
+    /// How many lines it added.
+    pub additions: u64,
+    /// How many lines it took away.
+    pub deletions: u64,
+}
+
+/// A commit, by its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRef {
+    /// Its id, in full.
+    pub id: String,
+    /// Its message.
+    pub message: String,
 }

@@ -37,6 +37,7 @@ pub mod confine;
 pub mod downloads;
 pub mod environment;
 mod event;
+pub mod git;
 mod id;
 pub mod interaction;
 pub mod prepare;

@@ -257,15 +257,42 @@ pub struct Identity {
     pub skill_identity_token: Option<SecretString>,
     /// Where the request says that the platform's backend is; the operator's word goes first.
     pub backend_url: Option<String>,
+    /// Who it is on the git server.
+    pub git: GitUser,
 }
 
 /// The repository a turn works in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GitSource {
-    /// Its clone URL.
+    /// Its clone URL, as it came: it may hold credentials.
     pub url: String,
     /// The branch to check out.
     pub branch: Option<String>,
+    /// The git server's domain, if the request names it.
+    pub domain: Option<String>,
+    /// The repository's full name, as its server knows it.
+    pub repository: Option<String>,
+    /// Its id there.
+    pub repository_id: Option<String>,
+    /// Whether the workspace was restored from an archive, the checkout with it.
+    pub restored: bool,
+    /// The folder to use for the checkout instead of one in the task's own; what is in it is taken as it is.
+    pub folder: Option<PathBuf>,
+}
+
+/// Who the person is on the git server.
+#[derive(Clone, Debug, Default)]
+pub struct GitUser {
+    /// The git server's domain.
+    pub domain: Option<String>,
+    /// The token for it, as it came: it may be encrypted, or masked.
+    pub token: Option<SecretString>,
+    /// The user's id there.
+    pub id: Option<String>,
+    /// The user's name there.
+    pub login: Option<String>,
+    /// The address for commits.
+    pub email: Option<String>,
 }
 
 /// The skills of a turn.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use agent_core::{
-    AgentError, AgentEvent, AgentKind, CancelReason, Completed, FileChanges, Outcome, Phase,
-    Question, Resume, SessionId, SessionRef, SessionStore, StopReason, StopStep, ToolCallId, Turn,
-    TurnCx, Usage, Workspace,
+    AgentError, AgentEvent, AgentKind, CancelReason, Completed, Outcome, Phase, Question, Resume,
+    SessionId, SessionRef, SessionStore, StopReason, StopStep, ToolCallId, Turn, TurnCx, Usage,
+    Workspace,
 };
 use serde_json::json;
 use tokio::time::Instant;
@@ -351,7 +351,6 @@ impl Drive<'_> {
                 agent: AgentKind::ClaudeCode,
                 id: session.id.clone(),
             }),
-            changes: FileChanges::default(),
         })
     }
 
@@ -389,7 +388,6 @@ impl Drive<'_> {
                 agent: AgentKind::ClaudeCode,
                 id: session.id.clone(),
             }),
-            changes: FileChanges::default(),
         }))
     }
 }

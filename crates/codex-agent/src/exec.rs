@@ -13,8 +13,8 @@ use std::{
 };
 
 use agent_core::{
-    AgentError, AgentEvent, CancelReason, Completed, FileChanges, Notice, NoticeKind, Outcome,
-    Resume, SessionStore, StopReason, StopStep, scratch::Scratch, workspace::create_private,
+    AgentError, AgentEvent, CancelReason, Completed, Notice, NoticeKind, Outcome, Resume,
+    SessionStore, StopReason, StopStep, scratch::Scratch, workspace::create_private,
 };
 use codex_app_server::{
     InstanceError, MAX_LINE, RpcError,
@@ -166,7 +166,6 @@ impl Drive<'_> {
                 stop: StopReason::EndTurn,
                 usage,
                 session: session(&run.lines.thread),
-                changes: FileChanges::default(),
             })),
             End::Failed(error) => Err(error),
             End::Cancelled(reason) => {

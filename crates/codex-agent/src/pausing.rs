@@ -90,7 +90,6 @@ impl Drive<'_> {
             call: call.clone(),
             usage,
             session: session(thread),
-            changes: agent_core::FileChanges::default(),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::{pin::pin, time::Duration};
 
 use agent_core::{
-    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, FileChanges, Notice,
-    NoticeKind, Outcome, Question, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn,
-    TurnCx, Usage, Workspace,
+    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, Notice, NoticeKind,
+    Outcome, Question, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn, TurnCx,
+    Usage, Workspace,
 };
 use codex_app_server::{
     Connection, ConnectionLost, RpcError, ThreadEvent, ThreadStream,
@@ -410,7 +410,6 @@ impl Drive<'_> {
                 stop: StopReason::EndTurn,
                 usage: mapper.usage(),
                 session: session(thread),
-                changes: FileChanges::default(),
             })),
             TurnStatus::Failed => Err(failed(&ended.error.unwrap_or_default())),
             TurnStatus::Interrupted => Err(AgentError::Provider {

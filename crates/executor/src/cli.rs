@@ -38,6 +38,19 @@ pub enum Command {
     Serve(Serve),
     /// Run one turn here, without Wegent.
     Run(Run),
+    /// Tell git a credential; git itself calls this.
+    #[command(hide = true)]
+    GitCredential(GitCredential),
+}
+
+/// The credential helper, see git-credential(1).
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct GitCredential {
+    /// Where the executor listens.
+    pub socket: PathBuf,
+
+    /// What git wants: get, store or erase.
+    pub operation: String,
 }
 
 /// Overrides of `serve`.

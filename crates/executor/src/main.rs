@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agent_core::{environment, error_chain};
+use agent_core::{environment, error_chain, git};
 use clap::Parser;
 use executor::{
     cli::{Cli, Command, EXIT_FAILURE},
@@ -16,6 +16,14 @@ fn main() -> ExitCode {
     // Before any thread: a guard is this same program.
     supervisor::run_guard_if_asked();
     let cli = Cli::parse();
+    // Before any configuration: this runs among an agent's tools, in their environment.
+    if let Some(Command::GitCredential(asked)) = &cli.command {
+        let (input, output) = (std::io::stdin(), std::io::stdout());
+        return match git::ask_for_credential(&asked.socket, &asked.operation, input, output) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure(&error),
+        };
+    }
     let image = match ImageEnvironment::of_process() {
         Ok(image) => image,
         Err(error) => return failure(&error),
@@ -72,6 +80,7 @@ async fn run(command: Command, mut config: Config, log: LogSecrets) -> ExitCode 
             Ok(code) => ExitCode::from(code),
             Err(error) => failure(&error),
         },
+        Command::GitCredential(_) => unreachable!("answered before there was a configuration"),
     }
 }
 

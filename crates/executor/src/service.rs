@@ -4,6 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use agent_core::{
     Layout, StateHome,
+    git::{Git, GitSettings},
     prepare::Preparer,
     scratch::{self, Scratch},
 };
@@ -158,6 +159,7 @@ pub fn services(
     let preparer = Preparer {
         rule_files: config.prepare.rule_files.clone(),
         pre_execute: config.prepare.pre_execute.clone(),
+        git: Arc::new(Git::new(git_settings(config))),
         skills: agent_core::skills::Limits {
             parallel: config.prepare.skill_downloads,
             ..Default::default()
@@ -193,6 +195,24 @@ fn layout(config: &Config) -> Layout {
     Layout {
         workspace_root: config.paths.workspace_root.clone(),
         state,
+    }
+}
+
+fn git_settings(config: &Config) -> GitSettings {
+    // Without a path of its own there is no helper, and git goes without credentials.
+    let helper = std::env::current_exe().unwrap_or_else(|_| "wegent-executor".into());
+    let git = config.git.clone();
+    let image = config.image_environment.as_map().clone();
+    let default = GitSettings::new(image, config.identity.name.clone(), helper);
+    GitSettings {
+        cipher: git.cipher,
+        protected_domains: git.protected_domains,
+        proxies: git.proxies,
+        protected_branches: git.protected_branches.unwrap_or(default.protected_branches),
+        depth: git.depth,
+        filter: git.filter,
+        clone_limit: git.clone_limit.unwrap_or(default.clone_limit),
+        ..default
     }
 }
 

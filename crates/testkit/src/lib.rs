@@ -11,6 +11,7 @@
 //! | the agents' CLIs | [`fake_codex`], [`fake_claude`] and [`transcript`]: their protocols, spoken by a script or a recording |
 //! | Wegent's manager and backend | [`backend`]: callbacks, heartbeats, dispatch, cancel, and faults on request |
 //! | Wegent's store of January 2026 | [`cumulative`]: what it keeps of a callback log, by either of its two rules |
+//! | a git host | [`git_server`]: git's own `http-backend` with credentials, TLS and faults |
 //! | the person at the web UI | [`oracle`]: what is on the screen after a callback log, and what was wrong with it |
 //!
 //! Beside them: [`cli`] finds the real CLIs, [`procs`] looks into `/proc` for leftovers and leaked secrets,
@@ -29,6 +30,7 @@ pub mod cumulative;
 pub mod fake_claude;
 pub mod fake_codex;
 mod form_server;
+pub mod git_server;
 pub mod http;
 pub mod mcp_echo;
 pub mod model;
@@ -41,6 +43,7 @@ pub mod transcript;
 pub use backend::Backend;
 pub use callback::{Answered, Callback};
 pub use form_server::{FormCall, FormServer};
+pub use git_server::GitServer;
 pub use model::ModelServer;
 pub use oracle::View;
 pub use roles::init;

@@ -108,6 +108,9 @@ pub struct TurnEnd {
     /// The conversation to resume. Without it the last [`AgentEvent::Session`] counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionRef>,
+    /// What changed in the workspace.
+    #[serde(default)]
+    pub changes: FileChanges,
 }
 
 /// How a turn ended.
@@ -120,17 +123,11 @@ pub enum EndKind {
         text: String,
         /// Why the model stopped.
         stop: StopReason,
-        /// Files changed.
-        #[serde(default)]
-        changes: FileChanges,
     },
     /// The agent asked the person something, and the answer comes with a later turn.
     Waiting {
         /// The call that asks.
         call: ToolCallId,
-        /// Files changed so far.
-        #[serde(default)]
-        changes: FileChanges,
     },
     /// It failed.
     Failed {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Folders, Preparer, StepCx, StepError};
-use crate::{ErrorClass, Turn, environment::ToolVariables};
+use crate::{ErrorClass, Turn, environment::ToolVariables, git::GitError};
 
 /// What comes of a checkout.
 #[derive(Debug)]
@@ -16,17 +16,42 @@ pub(super) struct Checkout {
 
 /// Makes the turn's repository the working folder.
 pub(super) async fn checkout(
-    _cx: StepCx,
-    _preparer: &Preparer,
+    cx: StepCx,
+    preparer: &Preparer,
     turn: &Turn,
     folders: &Folders,
 ) -> Result<Checkout, StepError> {
-    if turn.git.is_some() {
-        let message = "git_url: this executor can't clone repositories yet, so the turn was not run without one";
-        return Err(StepError::new(ErrorClass::WorkspaceUnsupported, message));
+    let checked = preparer.git.check_out(
+        turn.key.task,
+        turn.git.as_ref(),
+        &turn.identity.git,
+        &folders.cwd,
+        &cx.secrets,
+        |note| cx.say(note),
+    );
+    // Most turns find their checkout there; their futures need not have the room for a clone.
+    let checkout = Box::pin(checked).await.map_err(failed)?;
+    for warning in checkout.warnings {
+        cx.warn(warning).await?;
     }
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     Ok(Checkout {
-        cwd: folders.cwd.clone(),
-        variables: ToolVariables::new(),
+        cwd: checkout.folder.unwrap_or_else(|| folders.cwd.clone()),
+        variables: checkout
+            .variables
+            .into_iter()
+            .map(|(name, value)| (text(name), text(value).into()))
+            .collect(),
     })
+}
+
+fn failed(error: GitError) -> StepError {
+    let class = match &error {
+        GitError::Url { .. } | GitError::Branch { .. } | GitError::Credential { .. } => {
+            ErrorClass::InvalidRequest
+        }
+        GitError::TimedOut { .. } => ErrorClass::Timeout,
+        _ => ErrorClass::Workspace,
+    };
+    StepError::new(class, crate::error_chain(&error))
 }

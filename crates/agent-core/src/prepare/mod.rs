@@ -51,6 +51,7 @@ use crate::{
     Turn, Workspace,
     downloads::{Access, Downloads},
     environment::{Environment, contract_variables},
+    git::{Git, GitSettings},
     workspace::create_private,
 };
 
@@ -71,6 +72,8 @@ pub struct Preparer {
     pub downloads: Arc<dyn Downloads>,
     /// How skills are fetched.
     pub skills: crate::skills::Limits,
+    /// Git, with the credentials of all tasks.
+    pub git: Arc<Git>,
 }
 
 impl Preparer {
@@ -81,10 +84,15 @@ impl Preparer {
         owner: impl Into<String>,
         downloads: Arc<dyn Downloads>,
     ) -> Self {
+        let owner = owner.into();
+        // Without a path of its own there is no helper, and git goes without credentials.
+        let helper = std::env::current_exe().unwrap_or_else(|_| "wegent-executor".into());
+        let git = GitSettings::new(image.clone(), owner.clone(), helper);
         Self {
+            git: Arc::new(Git::new(git)),
             layout,
             image,
-            owner: owner.into(),
+            owner,
             rule_files: Vec::new(),
             pre_execute: None,
             downloads,

@@ -6,6 +6,7 @@
 //! touches disk or network, but for the machine's name.
 
 mod environment;
+mod git;
 pub mod names;
 mod parts;
 mod read;
@@ -13,6 +14,7 @@ mod reader;
 mod veil;
 
 pub use environment::ImageEnvironment;
+pub use git::GitConfig;
 pub use http_client::{HttpUrl, NotAnHttpUrl, Proxies as ProxyConfig};
 pub use parts::{
     Access, Approvals, ClaudeConfig, CodexConfig, DeliveryConfig, DispatchConfig, HeartbeatBinding,
@@ -51,6 +53,8 @@ pub struct Config {
     pub claude: ClaudeConfig,
     /// What is done in workspaces.
     pub prepare: PrepareConfig,
+    /// Git.
+    pub git: GitConfig,
     /// Proxies of our own requests.
     pub proxies: ProxyConfig,
     /// What is logged.

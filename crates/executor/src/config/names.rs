@@ -108,6 +108,22 @@ pub const WEGENT_FULL_ACCESS: &str = "WEGENT_FULL_ACCESS";
 pub const WEGENT_LOG: &str = "WEGENT_LOG";
 /// Rust's usual name for [`WEGENT_LOG`], read where that one isn't set.
 pub const RUST_LOG: &str = "RUST_LOG";
+/// The key of encrypted git tokens, 32 bytes. Default: the platform's own.
+pub const GIT_TOKEN_AES_KEY: &str = "GIT_TOKEN_AES_KEY";
+/// The initialisation vector of encrypted git tokens, 16 bytes. Default: the platform's own.
+pub const GIT_TOKEN_AES_IV: &str = "GIT_TOKEN_AES_IV";
+/// Proxies by git server, as JSON.
+pub const REPO_PROXY_CONFIG: &str = "REPO_PROXY_CONFIG";
+/// Git servers, separated by commas, from which nothing is cloned without a token.
+pub const PROTECTED_GIT_CREDENTIAL_DOMAINS: &str = "PROTECTED_GIT_CREDENTIAL_DOMAINS";
+/// Branches that tools can't push to by accident, separated by commas; `none` for none. Default `main,master,release/*`.
+pub const WEGENT_PROTECTED_BRANCHES: &str = "WEGENT_PROTECTED_BRANCHES";
+/// How many commits of a repository's history are cloned. Default: all.
+pub const WEGENT_GIT_DEPTH: &str = "WEGENT_GIT_DEPTH";
+/// What a clone leaves out until it is needed: `blob:none` or `tree:0`. Default: nothing.
+pub const WEGENT_GIT_FILTER: &str = "WEGENT_GIT_FILTER";
+/// Seconds that a clone may take. Default 1800.
+pub const WEGENT_GIT_CLONE_TIMEOUT_SECONDS: &str = "WEGENT_GIT_CLONE_TIMEOUT_SECONDS";
 /// The largest request body in MiB. Default 128, at least 64.
 pub const WEGENT_MAX_BODY_MIB: &str = "WEGENT_MAX_BODY_MIB";
 /// The model's key for `wegent-executor run`; tasks bring their own.

@@ -10,7 +10,7 @@ use super::{
     Access, Approvals, ClaudeConfig, CodexConfig, Config, ConfigError, DeliveryConfig,
     DispatchConfig, HeartbeatBinding, HeartbeatConfig, HttpUrl, IdentityConfig, ImageEnvironment,
     LogConfig, Mode, PathsConfig, PrepareConfig, Problem, ProblemKind, ProxyConfig, ServerConfig,
-    TaskAtStart, names, reader::Reader,
+    TaskAtStart, git::git, names, reader::Reader,
 };
 use crate::{
     factory::Routing,
@@ -59,6 +59,7 @@ impl Config {
             codex: codex(&mut reader),
             claude: claude(&mut reader),
             prepare: prepare(&mut reader),
+            git: git(&mut reader, &mut warnings),
             proxies: proxies(&mut reader, &mut warnings),
             log: log(&mut reader),
             openai_api_key: reader.text(names::OPENAI_API_KEY).map(Into::into),

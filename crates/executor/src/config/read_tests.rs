@@ -55,8 +55,8 @@ const LAUNCH: &[(&str, &str)] = &[
     ("WEGENT_SKILL_IDENTITY_TOKEN", "skill-token-value"),
     ("WEGENT_SKILL_USER_NAME", "admin"),
     ("TASK_API_DOMAIN", "http://backend:8000"),
-    ("GIT_TOKEN_AES_KEY", "aes-key-value"),
-    ("GIT_TOKEN_AES_IV", "aes-iv-value"),
+    ("GIT_TOKEN_AES_KEY", "32-bytes-long-aes-key-as-a-value"),
+    ("GIT_TOKEN_AES_IV", "aes-iv-as--value"),
     ("AUTH_TOKEN", "auth-token-value"),
     ("PORT", "19100"),
     (
@@ -316,4 +316,43 @@ fn hosts_are_addresses_or_localhost() {
         let expected: Option<IpAddr> = expected.map(|text| text.parse().unwrap());
         assert_eq!(parse_host(text), expected, "{text}");
     }
+}
+
+#[test]
+fn git_is_configured_and_its_mistakes_are_told() {
+    let config = good(&[
+        (
+            "PROTECTED_GIT_CREDENTIAL_DOMAINS",
+            "Git.example, other:8443,",
+        ),
+        ("WEGENT_PROTECTED_BRANCHES", "trunk, v*"),
+        ("WEGENT_GIT_DEPTH", "1"),
+        ("WEGENT_GIT_FILTER", "blob:none"),
+        ("WEGENT_GIT_CLONE_TIMEOUT_SECONDS", "9"),
+    ]);
+    let git = &config.git;
+    assert_eq!(git.protected_domains, ["git.example", "other:8443"]);
+    let branches = git.protected_branches.as_ref().unwrap();
+    let names: Vec<&str> = branches.iter().map(|branch| branch.as_str()).collect();
+    assert_eq!(names, ["trunk", "v*"]);
+    assert_eq!(git.depth.unwrap().get(), 1);
+    assert_eq!(git.clone_limit, Some(Duration::from_secs(9)));
+    let none = good(&[("WEGENT_PROTECTED_BRANCHES", "none")]);
+    assert_eq!(none.git.protected_branches, Some(Vec::new()));
+
+    // The platform's own variables are no reason not to start.
+    let odd = good(&[
+        ("GIT_TOKEN_AES_IV", "short-value"),
+        ("REPO_PROXY_CONFIG", "no json-value"),
+    ]);
+    let told: Vec<String> = odd.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        told[0].starts_with("GIT_TOKEN_AES_IV: expected 16 bytes"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].starts_with("REPO_PROXY_CONFIG: expected a JSON object"),
+        "{told:?}"
+    );
+    assert!(!told.concat().contains("-value"), "{told:?}");
 }

@@ -23,7 +23,7 @@ use nix::{
     unistd::execve,
 };
 
-use super::names::TASK_INFO;
+use super::names::{REPO_PROXY_CONFIG, TASK_INFO};
 
 /// Names the file descriptor through which the secrets come.
 pub(super) const HANDOVER: &str = "WEGENT_EXECUTOR_HANDOVER";
@@ -32,7 +32,7 @@ type Variables = BTreeMap<OsString, OsString>;
 
 /// Whether a variable must not stay in the environment: a secret by its name, or a whole task with its keys.
 fn is_secret(name: &OsStr) -> bool {
-    name == TASK_INFO || is_secret_name(&name.to_string_lossy())
+    name == TASK_INFO || name == REPO_PROXY_CONFIG || is_secret_name(&name.to_string_lossy())
 }
 
 /// Starts this program again without the secrets among `variables`, if there are any. Returns only if there are none, or

@@ -1,7 +1,7 @@
 //! The one writer of a turn's records: redacts, stamps, appends.
 
 use agent_core::{
-    AgentEvent, ErrorClass, Outcome, SessionRef, SubagentEvent, ToolEvent, Usage,
+    AgentEvent, ErrorClass, FileChanges, Outcome, SessionRef, SubagentEvent, ToolEvent, Usage,
     redaction::{EventRedactor, Redacted},
 };
 use journal::{JournalError, Seq, TurnLog, Writer};
@@ -30,6 +30,7 @@ struct Facts {
     tool_called: bool,
     session: Option<SessionRef>,
     usage: Option<Usage>,
+    changes: FileChanges,
 }
 
 impl Recorder {
@@ -91,6 +92,11 @@ impl Recorder {
         }
     }
 
+    /// Takes in what changed in the workspace.
+    pub(super) fn changes(&mut self, changes: FileChanges) {
+        self.facts.changes = changes;
+    }
+
     /// Records the end, waits until it is on disk, and closes the log.
     pub(super) async fn end(mut self, kind: EndKind) {
         for event in self.redactor.finish() {
@@ -100,12 +106,14 @@ impl Recorder {
             tool_called,
             session,
             usage,
+            changes,
         } = self.facts.clone();
         let end = TurnEnd {
             kind,
             usage,
             tool_called,
             session,
+            changes,
         };
         let end = self.redactor.redact_value(end).unwrap_or_else(|error| {
             tracing::error!(%error, "the turn's end can't be redacted");
@@ -187,5 +195,6 @@ fn unspeakable(tool_called: bool) -> TurnEnd {
         usage: None,
         tool_called,
         session: None,
+        changes: FileChanges::default(),
     }
 }

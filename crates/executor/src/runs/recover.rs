@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use agent_core::{ErrorClass, redaction::redact_value};
+use agent_core::{ErrorClass, FileChanges, redaction::redact_value};
 use journal::{Cursor, JournalError, Reader, Retention, Seq, Store, StoreError, TurnLog};
 use redact::Secrets;
 use serde::{Deserialize, Serialize};
@@ -187,6 +187,7 @@ fn close(log: &TurnLog<TurnRecord>, tool_called: bool, at_ms: u64) -> Result<(),
         usage: None,
         tool_called,
         session: None,
+        changes: FileChanges::default(),
     };
     // Our own words: there is no secret to find.
     let end = redact_value(&Secrets::new(), end).expect("without secrets nothing changes");

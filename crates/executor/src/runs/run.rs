@@ -1,10 +1,11 @@
 //! One turn from its preparation to its `Ended` record.
 
-use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use agent_core::{
     Agent, AgentError, AgentEvent, Cancel, CancelReason, Emitted, ErrorClass, EventSink, Events,
-    Outcome, StopStep, Turn, TurnCx, UnknownAgent,
+    FileChanges, Outcome, StopStep, Turn, TurnCx, UnknownAgent,
+    git::TurnChanges,
     prepare::{PrepareCx, PrepareError, Prepared, Preparer},
 };
 use futures::FutureExt;
@@ -20,6 +21,10 @@ use crate::logging::Covered;
 const CALLBACK_REJECTED: &str = "callback_rejected";
 /// How many events may wait for the journal before the agent waits.
 const EVENT_BUFFER: usize = 256;
+/// How long it may take to find out what a turn changed.
+const CHANGES: Duration = Duration::from_secs(20);
+/// The same for one that was told to stop.
+const CHANGES_OF_A_CANCELLED_TURN: Duration = Duration::from_millis(300);
 
 /// What there is to do.
 pub(super) enum Job {
@@ -108,7 +113,10 @@ impl Run {
                 };
                 let work = recording.follow(work(*turn, &preparer, cx), receiver);
                 match AssertUnwindSafe(work).catch_unwind().await {
-                    Ok(result) => end_of(result, &cancel),
+                    Ok((result, changes)) => {
+                        recorder.changes(changes);
+                        end_of(result, &cancel)
+                    }
                     Err(panic) => panicked(panic.as_ref()),
                 }
             }
@@ -131,19 +139,20 @@ async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>)
     status
 }
 
+/// How a turn ended, and what it changed in its repository.
+type Worked = (Result<Outcome, AgentError>, FileChanges);
+
 /// Prepares the turn and runs it.
-async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Result<Outcome, AgentError> {
-    let Prepared { turn, workspace } = match Box::pin(preparer.prepare(turn, &cx)).await {
+async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Worked {
+    // What the preparation needs is given back before the agent runs.
+    let prepared = Box::pin(preparer.prepare(turn, &cx)).await;
+    let Prepared { turn, workspace } = match prepared {
         Ok(prepared) => prepared,
-        Err(PrepareError::Cancelled(reason)) => {
-            return Ok(Outcome::Cancelled {
-                reason,
-                stopped_by: StopStep::NotStarted,
-                survivors: 0,
-                usage: None,
-            });
-        }
-        Err(PrepareError::Failed(error)) => return Err(error),
+        Err(error) => return (not_prepared(error), FileChanges::default()),
+    };
+    let changes = tokio::select! {
+        begun = TurnChanges::begin(&workspace.cwd) => begun,
+        reason = cx.cancel.cancelled() => return (Ok(not_started(reason)), FileChanges::default()),
     };
     let PrepareCx {
         agent,
@@ -152,10 +161,36 @@ async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Result<Outc
         ..
     } = cx;
     let cwd = workspace.cwd.display().to_string();
-    events.emit(AgentEvent::Place { cwd }).await?;
-    agent
-        .run(&turn, &workspace, TurnCx { events, cancel })
-        .await
+    let result = match events.emit(AgentEvent::Place { cwd }).await {
+        Ok(()) => {
+            agent
+                .run(&turn, &workspace, TurnCx { events, cancel })
+                .await
+        }
+        Err(closed) => Err(closed.into()),
+    };
+    let patience = match &result {
+        // Whoever asked for it is waiting.
+        Ok(Outcome::Cancelled { .. }) => CHANGES_OF_A_CANCELLED_TURN,
+        _ => CHANGES,
+    };
+    (result, changes.so_far(patience).await)
+}
+
+fn not_prepared(error: PrepareError) -> Result<Outcome, AgentError> {
+    match error {
+        PrepareError::Cancelled(reason) => Ok(not_started(reason)),
+        PrepareError::Failed(error) => Err(error),
+    }
+}
+
+fn not_started(reason: CancelReason) -> Outcome {
+    Outcome::Cancelled {
+        reason,
+        stopped_by: StopStep::NotStarted,
+        survivors: 0,
+        usage: None,
+    }
 }
 
 /// Where a run's events go.
@@ -166,18 +201,14 @@ struct Recording<'a> {
 
 impl Recording<'_> {
     /// Drives `running` while its events are recorded, and records what is left when it has ended.
-    async fn follow(
-        mut self,
-        running: impl Future<Output = Result<Outcome, AgentError>>,
-        mut events: Events,
-    ) -> Result<Outcome, AgentError> {
+    async fn follow(mut self, running: impl Future<Output = Worked>, mut events: Events) -> Worked {
         let mut running = pin!(running);
-        let result = loop {
+        let (result, changes) = loop {
             tokio::select! {
                 biased;
                 Some(emitted) = events.next() => self.take(emitted),
                 () = self.marks.answer() => {}
-                result = &mut running => break result,
+                worked = &mut running => break worked,
             }
         };
         while let Some(emitted) = events.try_next() {
@@ -186,7 +217,7 @@ impl Recording<'_> {
         if let Ok(outcome) = &result {
             self.recorder.outcome(outcome);
         }
-        result
+        (result, changes)
     }
 
     fn take(&mut self, emitted: Emitted) {
@@ -202,11 +233,10 @@ fn end_of(result: Result<Outcome, AgentError>, cancel: &Cancel) -> EndKind {
         Ok(Outcome::Completed(done)) => EndKind::Completed {
             text: done.text,
             stop: done.stop,
-            changes: done.changes,
         },
-        Ok(Outcome::WaitingForUser { call, changes, .. }) => {
+        Ok(Outcome::WaitingForUser { call, .. }) => {
             tracing::info!(%call, "the turn waits for the person's answer");
-            EndKind::Waiting { call, changes }
+            EndKind::Waiting { call }
         }
         Ok(Outcome::Cancelled {
             reason,

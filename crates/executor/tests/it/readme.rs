@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use agent_core::git::GitSettings;
 use executor::config::{Config, ImageEnvironment, names};
 
 const README: &str = include_str!("../../../../README.md");
@@ -43,6 +44,8 @@ fn the_readme_gives_the_defaults_that_the_code_has() {
     let config = Config::read(ImageEnvironment::from_iter([("HOME", "/home/ada")])).unwrap();
     let path = |path: &std::path::Path| path.display().to_string().replace("/home/ada", "~");
     let seconds = |duration: std::time::Duration| duration.as_secs().to_string();
+    let git = GitSettings::new(Default::default(), String::new(), Default::default());
+    let branches: Vec<&str> = git.protected_branches.iter().map(|b| b.as_str()).collect();
     let told: BTreeMap<&str, &str> = rows()
         .into_iter()
         .map(|(variables, default)| (variables[0], default))
@@ -97,6 +100,11 @@ fn the_readme_gives_the_defaults_that_the_code_has() {
             seconds(config.claude.idle),
         ),
         (names::WEGENT_LOG, config.log.filter),
+        (
+            names::WEGENT_GIT_CLONE_TIMEOUT_SECONDS,
+            seconds(git.clone_limit),
+        ),
+        (names::WEGENT_PROTECTED_BRANCHES, branches.join(",")),
         (
             names::WEGENT_MAX_BODY_MIB,
             (config.server.max_body >> 20).to_string(),

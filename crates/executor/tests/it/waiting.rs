@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use agent_core::{
-    Agent, AgentError, AgentEvent, AgentKind, FileChanges, Form, NotDelivered, Outcome, Question,
-    SessionId, SessionRef, TaskId, ToolCallId, ToolEvent, Turn, TurnCx, Usage, Workspace,
+    Agent, AgentError, AgentEvent, AgentKind, Form, NotDelivered, Outcome, Question, SessionId,
+    SessionRef, TaskId, ToolCallId, ToolEvent, Turn, TurnCx, Usage, Workspace,
 };
 use executor::runs::{Turns, registry};
 use futures::future::{BoxFuture, FutureExt, ready};
@@ -58,7 +58,6 @@ impl Asking {
             call,
             usage: None,
             session: Some(session),
-            changes: FileChanges::default(),
         })
     }
 }

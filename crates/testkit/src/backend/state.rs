@@ -112,7 +112,7 @@ impl State {
         known
             .started
             .iter()
-            .filter(|at| (from..until).contains(at))
+            .filter(|at| from <= **at && **at < until)
             .map(|at| until - *at)
             .collect()
     }

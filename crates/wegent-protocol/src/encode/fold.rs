@@ -1,8 +1,9 @@
 //! The fold itself: each record changes the state and yields the pieces to send, each of them complete.
 
 use agent_core::{
-    AgentEvent, BlockId, FORM_TOOL, Form, PlanStatus, PlanStep, Preparation, PreparationState,
-    Question, SessionRef, SubagentEvent, ToolCallId, ToolEvent, ToolStatus, Usage,
+    AgentEvent, BlockId, FORM_TOOL, FileChanges, Form, PlanStatus, PlanStep, Preparation,
+    PreparationState, Question, SessionRef, SubagentEvent, ToolCallId, ToolEvent, ToolStatus,
+    Usage,
 };
 use serde_json::{Value, json};
 
@@ -32,6 +33,7 @@ pub(super) struct End {
     pub(super) kind: EndKind,
     pub(super) usage: Option<Usage>,
     pub(super) session: Option<SessionRef>,
+    pub(super) changes: FileChanges,
     pub(super) model: Option<String>,
 }
 
@@ -374,6 +376,7 @@ impl Fold {
             kind: end.kind.clone(),
             usage: end.usage.clone().or(self.usage.take()),
             session: end.session.clone().or(self.session.take()),
+            changes: end.changes.clone(),
             model: self.model.take(),
         })));
         pieces

@@ -247,18 +247,14 @@ impl Names {
     fn end<'a>(&'a self, end: &'a End) -> Data<'a> {
         let model = end.model.as_deref();
         match &end.kind {
-            EndKind::Completed {
-                text,
-                stop,
-                changes,
-            } => {
+            EndKind::Completed { text, stop } => {
                 let mut response = self.response(
                     model,
                     "completed",
                     Some(ResponseEnd::Completed {
                         usage: end.usage.as_ref().map(Usage::from),
                         stop_reason: stop_reason(*stop),
-                        file_changes: FileChanges::new(changes),
+                        file_changes: FileChanges::new(&end.changes),
                         executor_session: end.session.as_ref().map(|session| self.session(session)),
                     }),
                 );
@@ -270,8 +266,8 @@ impl Names {
                 }
                 Data::Completed { response }
             }
-            EndKind::Waiting { changes, .. } => Data::Completed {
-                response: self.response(model, "completed", Some(self.waiting(end, changes))),
+            EndKind::Waiting { .. } => Data::Completed {
+                response: self.response(model, "completed", Some(self.waiting(end))),
             },
             EndKind::Failed {
                 class,
@@ -288,13 +284,13 @@ impl Names {
     }
 
     /// The turn ends without an answer and without figures, as Wegent has it; what was said so far stays.
-    fn waiting(&self, end: &End, changes: &agent_core::FileChanges) -> ResponseEnd {
+    fn waiting(&self, end: &End) -> ResponseEnd {
         ResponseEnd::Waiting {
             usage: (),
             stop_reason: "tool_deferred",
             silent_exit: true,
             silent_exit_reason: "waiting_for_user_input",
-            file_changes: FileChanges::new(changes),
+            file_changes: FileChanges::new(&end.changes),
             executor_session: end.session.as_ref().map(|session| self.session(session)),
         }
     }
@@ -330,12 +326,8 @@ impl Names {
             EndKind::Completed { stop, .. } => EndKind::Completed {
                 text: String::new(),
                 stop: *stop,
-                changes: agent_core::FileChanges::default(),
             },
-            EndKind::Waiting { call, .. } => EndKind::Waiting {
-                call: call.clone(),
-                changes: agent_core::FileChanges::default(),
-            },
+            EndKind::Waiting { call } => EndKind::Waiting { call: call.clone() },
             EndKind::Failed {
                 class,
                 message,
@@ -354,6 +346,7 @@ impl Names {
             kind,
             usage: None,
             session: None,
+            changes: agent_core::FileChanges::default(),
             model: None,
         };
         self.callback(&self.end(&end), self.key(seq, "min"), seq)

@@ -1,5 +1,6 @@
 //! Callbacks as they stand on the wire: Wegent's envelope around an event of OpenAI's Responses API.
 
+use agent_core::FileChangeKind;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -205,7 +206,7 @@ impl From<&agent_core::Usage> for Usage {
 }
 
 /// Wegent's summary of a turn's changes. Its interface offers to show and to revert them by an artifact on the
-/// machine; there is none, and `artifact_missing` is its word for that. Lines are not counted.
+/// machine; there is none, and `artifact_missing` is its word for that.
 #[derive(Serialize)]
 pub(super) struct FileChanges {
     version: u32,
@@ -213,49 +214,79 @@ pub(super) struct FileChanges {
     artifact_id: &'static str,
     device_id: &'static str,
     workspace_path: &'static str,
-    file_count: usize,
+    file_count: u64,
     additions: u64,
     deletions: u64,
     files: Vec<FileChange>,
     revertible: bool,
+    commits: Vec<CommitMade>,
 }
 
 #[derive(Serialize)]
 struct FileChange {
     path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_path: Option<String>,
     change_type: &'static str,
     additions: u64,
     deletions: u64,
     binary: bool,
 }
 
+/// Wegent's interface doesn't show these; they are for whoever reads the task's record.
+#[derive(Serialize)]
+struct CommitMade {
+    commit_id: String,
+    message: String,
+    author: String,
+    author_email: String,
+}
+
 impl FileChanges {
     /// The summary, unless nothing changed.
     pub(super) fn new(changes: &agent_core::FileChanges) -> Option<Self> {
-        let change = |(path, change): (&String, &agent_core::FileChange)| FileChange {
-            path: path.clone(),
-            change_type: match change {
-                agent_core::FileChange::Added => "created",
-                agent_core::FileChange::Modified => "modified",
-                agent_core::FileChange::Deleted => "deleted",
-            },
-            additions: 0,
-            deletions: 0,
-            binary: false,
-        };
-        let files: Vec<FileChange> = changes.0.iter().map(change).collect();
-        (!files.is_empty()).then_some(Self {
+        let files: Vec<FileChange> = changes.files.iter().map(file_change).collect();
+        let sum = |count: fn(&agent_core::FileChange) -> u64| changes.files.iter().map(count).sum();
+        (!files.is_empty() || !changes.commits.is_empty()).then(|| Self {
             version: 1,
             status: "artifact_missing",
             artifact_id: "",
             device_id: "",
             workspace_path: "",
-            file_count: files.len(),
-            additions: 0,
-            deletions: 0,
+            file_count: files.len() as u64 + changes.omitted,
+            additions: sum(|file| file.additions),
+            deletions: sum(|file| file.deletions),
             files,
             revertible: false,
+            commits: changes.commits.iter().map(commit_made).collect(),
         })
+    }
+}
+
+fn file_change(change: &agent_core::FileChange) -> FileChange {
+    let (change_type, old_path) = match &change.kind {
+        FileChangeKind::Added => ("created", None),
+        FileChangeKind::Modified => ("modified", None),
+        FileChangeKind::Deleted => ("deleted", None),
+        // Of the words that the interface knows.
+        FileChangeKind::Renamed { from } => ("modified", Some(from.clone())),
+    };
+    FileChange {
+        path: change.path.clone(),
+        old_path,
+        change_type,
+        additions: change.additions,
+        deletions: change.deletions,
+        binary: change.binary,
+    }
+}
+
+fn commit_made(commit: &agent_core::CommitMade) -> CommitMade {
+    CommitMade {
+        commit_id: commit.id.clone(),
+        message: commit.message.clone(),
+        author: commit.author.clone(),
+        author_email: commit.email.clone(),
     }
 }
 

@@ -50,6 +50,7 @@ struct Flat {
     prompt: Option<String>,
     git_repo: Option<String>,
     git_domain: Option<String>,
+    repo_dir: Option<String>,
     session_id: Option<Text>,
     resume_session_id: Option<Text>,
     retry_mode: Option<String>,
@@ -213,6 +214,10 @@ fn finish(mut turn: Turn, flat: Flat, rules: FlatRules) -> Result<Turn, DecodeEr
     turn.options = bot.map(options).transpose()?.unwrap_or_default();
     turn.identity.user_name = present(flat.user.and_then(|user| user.name));
     unescape_codex_config(&mut turn);
+    if let Some(git) = &mut turn.git {
+        // A folder that outlives the container; it may hold what isn't git's.
+        git.folder = present(flat.repo_dir).map(Into::into);
+    }
     let fresh = !rules.resume || flat.retry_mode.as_deref() == Some("new_session");
     let named = match turn.agent {
         AgentKind::Codex => flat.resume_session_id,

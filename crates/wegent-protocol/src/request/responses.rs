@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use agent_core::{
-    AgentKind, AgentOptions, ApiFormat, Attempt, Bot, GitSource, Identity, InheritedSession,
-    ModelConfig, SessionId, SubtaskId, TaskId, Team, Turn, TurnKey, UnknownAgent,
+    AgentKind, AgentOptions, ApiFormat, Attempt, Bot, GitSource, GitUser, Identity,
+    InheritedSession, ModelConfig, SessionId, SubtaskId, TaskId, Team, Turn, TurnKey, UnknownAgent,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -229,15 +229,26 @@ pub(super) fn turn(
         new_session: metadata.new_session.unwrap_or(false),
         resume_session: None,
         inherited_sessions: inherited(metadata.inherited_sessions.take()),
-        identity: Identity {
-            user_name: present(metadata.user_name)
-                .or_else(|| present(metadata.user.and_then(|user| user.user_name))),
-            auth_token: metadata.auth_token,
-            skill_identity_token: metadata.skill_identity_token,
-            backend_url: present(metadata.backend_url),
-        },
+        identity: identity(metadata),
         variables: placeholders::of_request(variables),
     })
+}
+
+fn identity(metadata: Metadata) -> Identity {
+    let mut user = metadata.user.unwrap_or_default();
+    Identity {
+        user_name: present(metadata.user_name).or_else(|| present(user.user_name.take())),
+        auth_token: metadata.auth_token,
+        skill_identity_token: metadata.skill_identity_token,
+        backend_url: present(metadata.backend_url),
+        git: GitUser {
+            domain: present(user.git_domain).or_else(|| present(metadata.git_domain)),
+            token: user.git_token,
+            id: present(user.git_id.map(|id| id.0)),
+            login: present(user.git_login),
+            email: present(user.git_email),
+        },
+    }
 }
 
 /// In full, what upstream's own executor knows of this is the permission mode only.
@@ -320,7 +331,15 @@ fn git(metadata: &mut Metadata) -> Option<GitSource> {
         .and_then(|workspace| workspace.repository);
     let branch = present(metadata.branch_name.take())
         .or_else(|| present(repository.and_then(|repository| repository.branch_name)));
-    Some(GitSource { url, branch })
+    Some(GitSource {
+        url,
+        branch,
+        domain: present(metadata.git_domain.take()),
+        repository: present(metadata.git_repo.take()),
+        repository_id: present(metadata.git_repo_id.take().map(|id| id.0)),
+        restored: metadata.skip_git_clone.unwrap_or(false),
+        folder: None,
+    })
 }
 
 /// Conversations of agents that we don't run, and such without an id, are of no use here.

@@ -128,6 +128,10 @@ pub(super) struct Metadata {
     pub(super) auth_token: Option<SecretString>,
     pub(super) skill_identity_token: Option<SecretString>,
     pub(super) git_url: Option<String>,
+    pub(super) git_domain: Option<String>,
+    pub(super) git_repo: Option<String>,
+    pub(super) git_repo_id: Option<Text>,
+    pub(super) skip_git_clone: Option<bool>,
     pub(super) branch_name: Option<String>,
     pub(super) workspace: Option<Workspace>,
     pub(super) inherited_sessions: Option<Vec<InheritedSession>>,
@@ -250,6 +254,11 @@ impl<'de> Deserialize<'de> for McpServers {
 #[serde(default)]
 pub(super) struct User {
     pub(super) user_name: Option<String>,
+    pub(super) git_domain: Option<String>,
+    pub(super) git_token: Option<SecretString>,
+    pub(super) git_id: Option<Text>,
+    pub(super) git_login: Option<String>,
+    pub(super) git_email: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

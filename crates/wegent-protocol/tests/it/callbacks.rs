@@ -1,11 +1,12 @@
 //! Every kind of callback against the shape that Wegent takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use agent_core::{
-    AgentEvent, AgentKind, CancelReason, Choice, ErrorClass, Field, FileChange, FileChanges, Form,
-    Notice, NoticeKind, PlanStatus, PlanStep, Preparation, PreparationState, PrepareStep, Question,
-    SessionId, SessionRef, StopReason, SubagentEvent, ToolEvent, ToolStatus, Usage,
+    AgentEvent, AgentKind, CancelReason, Choice, CommitMade, ErrorClass, Field, FileChange,
+    FileChangeKind, FileChanges, Form, Notice, NoticeKind, PlanStatus, PlanStep, Preparation,
+    PreparationState, PrepareStep, Question, SessionId, SessionRef, StopReason, SubagentEvent,
+    ToolEvent, ToolStatus, Usage,
 };
 use serde_json::{Value, json};
 use wegent_protocol::{Encoder, EndKind, RecordBody, ResponsesEncoder, TurnEnd};
@@ -55,6 +56,7 @@ fn end(kind: EndKind) -> RecordBody {
         usage: Some(usage()),
         tool_called: true,
         session: None,
+        changes: FileChanges::default(),
     })))
 }
 
@@ -119,7 +121,6 @@ fn the_end_of_a_turn_has_its_text_and_its_figures() {
     let callback = last_of([end(EndKind::Completed {
         text: "Fixed the rounding of the total.".into(),
         stop: StopReason::EndTurn,
-        changes: FileChanges::default(),
     })]);
     let mut sample = fixture_json("callbacks/completed.json");
     // We tell more than the sample does.
@@ -432,7 +433,37 @@ fn the_model_and_the_conversation_are_told_at_the_end() {
         agent: AgentKind::Codex,
         id: SessionId::new("thread-1").unwrap(),
     };
-    let changes = BTreeMap::from([("a.rs".to_owned(), FileChange::Added)]);
+    let file = |path: &str, kind, additions| FileChange {
+        path: path.into(),
+        kind,
+        additions,
+        deletions: 1,
+        binary: false,
+    };
+    let changes = FileChanges {
+        files: vec![
+            file("a.rs", FileChangeKind::Added, 5),
+            file(
+                "c.rs",
+                FileChangeKind::Renamed {
+                    from: "b.rs".into(),
+                },
+                2,
+            ),
+        ],
+        omitted: 3,
+        commits: vec![CommitMade {
+            id: "c0ffee".into(),
+            message: "Add a".into(),
+            author: "Agent".into(),
+            email: "agent@example.invalid".into(),
+            at_seconds: 1_786_000_000,
+            files: 2,
+            additions: 7,
+            deletions: 2,
+        }],
+        ..FileChanges::default()
+    };
     let callbacks = callbacks([
         begun(header),
         event(AgentEvent::Session(session)),
@@ -446,11 +477,16 @@ fn the_model_and_the_conversation_are_told_at_the_end() {
             reasoning_tokens: 2,
             ..Usage::default()
         })),
-        ended(EndKind::Completed {
-            text: "x".into(),
-            stop: StopReason::MaxTokens,
-            changes: FileChanges(changes),
-        }),
+        RecordBody::Ended(Box::new(redacted(TurnEnd {
+            kind: EndKind::Completed {
+                text: "x".into(),
+                stop: StopReason::MaxTokens,
+            },
+            usage: None,
+            tool_called: true,
+            session: None,
+            changes,
+        }))),
     ]);
     assert_eq!(
         callbacks[0]["data"]["response"]["model"],
@@ -472,9 +508,21 @@ fn the_model_and_the_conversation_are_told_at_the_end() {
     );
     let changes = &response["file_changes"];
     assert_eq!(
-        (&changes["file_count"], &changes["files"][0]["change_type"]),
-        (&json!(1), &json!("created"))
+        [
+            &changes["file_count"],
+            &changes["additions"],
+            &changes["deletions"]
+        ],
+        [&json!(5), &json!(7), &json!(2)]
     );
+    assert_eq!(
+        changes["files"],
+        json!([
+            {"path": "a.rs", "change_type": "created", "additions": 5, "deletions": 1, "binary": false},
+            {"path": "c.rs", "old_path": "b.rs", "change_type": "modified", "additions": 2, "deletions": 1, "binary": false},
+        ])
+    );
+    assert_eq!(changes["commits"][0]["commit_id"], "c0ffee");
 }
 
 fn asked(id: &str, form: Form) -> RecordBody {
@@ -485,10 +533,7 @@ fn asked(id: &str, form: Form) -> RecordBody {
 }
 
 fn waiting(id: &str) -> RecordBody {
-    end(EndKind::Waiting {
-        call: call(id),
-        changes: FileChanges::default(),
-    })
+    end(EndKind::Waiting { call: call(id) })
 }
 
 #[test]
@@ -653,7 +698,6 @@ fn records_survive_the_journal() {
         end(EndKind::Completed {
             text: "a".into(),
             stop: StopReason::EndTurn,
-            changes: FileChanges::default(),
         }),
     ]);
     for record in records {

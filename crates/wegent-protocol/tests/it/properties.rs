@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use agent_core::{
-    AgentEvent, AgentKind, CancelReason, ErrorClass, Field, FileChanges, Form, Notice, NoticeKind,
-    PlanStatus, PlanStep, Preparation, PreparationState, PrepareStep, Question, SessionId,
-    SessionRef, ToolEvent, ToolStatus, Usage,
+    AgentEvent, AgentKind, CancelReason, ErrorClass, Field, Form, Notice, NoticeKind, PlanStatus,
+    PlanStep, Preparation, PreparationState, PrepareStep, Question, SessionId, SessionRef,
+    ToolEvent, ToolStatus, Usage,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::json;
@@ -113,10 +113,7 @@ fn happening() -> impl Strategy<Value = RecordBody> {
 fn ending() -> impl Strategy<Value = RecordBody> {
     prop_oneof![
         words().prop_map(|text| completed(&text)),
-        id().prop_map(|id| ended(EndKind::Waiting {
-            call: call(id),
-            changes: FileChanges::default()
-        })),
+        id().prop_map(|id| ended(EndKind::Waiting { call: call(id) })),
         words().prop_map(|message| ended(EndKind::Failed {
             class: ErrorClass::Agent,
             message,

@@ -69,6 +69,7 @@ pub(crate) fn ended(kind: EndKind) -> RecordBody {
         usage: None,
         tool_called: false,
         session: None,
+        changes: FileChanges::default(),
     })))
 }
 
@@ -76,7 +77,6 @@ pub(crate) fn completed(text: &str) -> RecordBody {
     ended(EndKind::Completed {
         text: text.into(),
         stop: StopReason::EndTurn,
-        changes: FileChanges::default(),
     })
 }
 

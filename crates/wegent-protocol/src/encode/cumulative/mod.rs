@@ -371,8 +371,9 @@ impl Turn {
             _ => &self.value,
         };
         let mut workbench = self.workbench(word);
-        if let EndKind::Completed { changes, .. } | EndKind::Waiting { changes, .. } = &end.kind {
-            workbench.completed(changes, self.at_ms);
+        workbench.changed(&end.changes);
+        if let EndKind::Completed { .. } | EndKind::Waiting { .. } = &end.kind {
+            workbench.completed(self.at_ms);
         }
         let events = self.events.all();
         let result = ResultBody {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use agent_core::{FileChange, FileChanges, TaskId};
+use agent_core::{CommitMade, FileChange, FileChangeKind, FileChanges, TaskId};
 use serde::Serialize;
 
 use super::{bounds::beginning, time::iso};
@@ -53,11 +53,29 @@ struct ChangedFile {
 
 #[derive(Serialize)]
 struct GitInfo<'a> {
-    initial_commit_id: &'static str,
-    initial_commit_message: &'static str,
-    task_commits: [(); 0],
+    initial_commit_id: String,
+    initial_commit_message: String,
+    task_commits: Vec<TaskCommit>,
     source_branch: &'a str,
-    target_branch: &'static str,
+    target_branch: String,
+}
+
+#[derive(Serialize)]
+struct TaskCommit {
+    commit_id: String,
+    short_id: String,
+    message: String,
+    author: String,
+    author_email: String,
+    committed_date: String,
+    stats: Stats,
+}
+
+#[derive(Serialize)]
+struct Stats {
+    files_changed: u64,
+    insertions: u64,
+    deletions: u64,
 }
 
 impl<'a> Workbench<'a> {
@@ -93,35 +111,72 @@ impl<'a> Workbench<'a> {
             original_prompt: beginning(&facts.prompt, MAX_TEXT),
             file_changes: Vec::new(),
             git_info: GitInfo {
-                initial_commit_id: "",
-                initial_commit_message: "",
-                task_commits: [],
+                initial_commit_id: String::new(),
+                initial_commit_message: String::new(),
+                task_commits: Vec::new(),
                 source_branch: &facts.branch,
-                target_branch: "",
+                target_branch: String::new(),
             },
             git_domain: &facts.git_domain,
             git_type: if github { "github" } else { "gitlab" },
         }
     }
 
-    /// Adds what a turn left behind.
-    pub(super) fn completed(&mut self, changes: &FileChanges, at_ms: u64) {
+    /// Says when the turn was over.
+    pub(super) fn completed(&mut self, at_ms: u64) {
         self.completed_time = iso(at_ms);
-        let files = changes.0.iter().take(MAX_FILES);
-        self.file_changes = files.map(|(path, change)| changed(path, change)).collect();
+    }
+
+    /// Adds what a turn left behind.
+    pub(super) fn changed(&mut self, changes: &FileChanges) {
+        self.file_changes = changes.files.iter().take(MAX_FILES).map(changed).collect();
+        let git = &mut self.git_info;
+        git.task_commits = changes.commits.iter().map(task_commit).collect();
+        if let Some(base) = &changes.base {
+            git.initial_commit_id.clone_from(&base.id);
+            git.initial_commit_message.clone_from(&base.message);
+        }
+        if let Some(branch) = changes
+            .branch
+            .as_ref()
+            .filter(|branch| *branch != git.source_branch)
+        {
+            git.target_branch.clone_from(branch);
+        }
     }
 }
 
-fn changed(path: &str, change: &FileChange) -> ChangedFile {
-    let name = Path::new(path).file_name().unwrap_or_default();
+fn changed(change: &FileChange) -> ChangedFile {
+    let name = Path::new(&change.path).file_name().unwrap_or_default();
+    let renamed = match &change.kind {
+        FileChangeKind::Renamed { from } => Some(from),
+        _ => None,
+    };
     ChangedFile {
-        old_path: path.to_owned(),
-        new_path: path.to_owned(),
-        new_file: *change == FileChange::Added,
-        renamed_file: false,
-        deleted_file: *change == FileChange::Deleted,
-        added_lines: 0,
-        removed_lines: 0,
+        old_path: renamed.unwrap_or(&change.path).clone(),
+        new_path: change.path.clone(),
+        new_file: change.kind == FileChangeKind::Added,
+        renamed_file: renamed.is_some(),
+        deleted_file: change.kind == FileChangeKind::Deleted,
+        added_lines: change.additions,
+        removed_lines: change.deletions,
         diff_title: name.to_string_lossy().into_owned(),
+    }
+}
+
+fn task_commit(commit: &CommitMade) -> TaskCommit {
+    let at = u64::try_from(commit.at_seconds).unwrap_or_default();
+    TaskCommit {
+        commit_id: commit.id.clone(),
+        short_id: commit.id.chars().take(8).collect(),
+        message: commit.message.clone(),
+        author: commit.author.clone(),
+        author_email: commit.email.clone(),
+        committed_date: iso(at.saturating_mul(1000)),
+        stats: Stats {
+            files_changed: commit.files,
+            insertions: commit.additions,
+            deletions: commit.deletions,
+        },
     }
 }
