@@ -213,6 +213,10 @@ fn turn_error(message: String) -> TurnError {
 }
 
 #[cfg(test)]
+#[path = "exec_recordings.rs"]
+mod recordings;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::failure;
