@@ -27,6 +27,13 @@ pub async fn end_stale_sessions(owner: &str) -> SweepReport {
     on_a_thread(move || end_marked(|entry| entry.starts_with(&prefix), PATIENCE)).await
 }
 
+/// Ends every process whose environment has the variable `name` with exactly that value, and what descends from one. For
+/// what one of several users of a CLI started, where a guard only knows them all together.
+pub async fn end_with_variable(name: &str, value: &str) -> SweepReport {
+    let wanted = format!("{name}={value}").into_bytes();
+    on_a_thread(move || end_marked(|entry| entry == wanted, Duration::ZERO)).await
+}
+
 /// Ends what carries the mark of one session, its guard included. For a session whose guard is dead or doesn't answer.
 pub(crate) async fn end_session(mark: &SessionMark) -> SweepReport {
     let wanted = mark.entry();
