@@ -179,9 +179,8 @@ impl Heard {
             },
         };
         End {
-            outcome,
             usage: self.usage,
-            codex_ms: None,
+            ..End::of(outcome)
         }
     }
 }

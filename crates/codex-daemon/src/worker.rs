@@ -157,7 +157,11 @@ async fn attempt(
         decisions,
     };
     let end = drive.run(&mut current.stream).await;
-    if !matches!(end.outcome, Outcome::Lost { .. }) {
+    if end.disobeyed {
+        // The turn may go on, with its tools, and would take the next question for a part of itself.
+        tracing::error!(session = %session.name, "codex did not end an interrupted question and is replaced");
+        connection.process().kill().await;
+    } else if !matches!(end.outcome, Outcome::Lost { .. }) {
         *loaded = Some(current);
     }
     end

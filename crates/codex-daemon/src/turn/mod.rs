@@ -26,12 +26,17 @@ use approvals::Approvals;
 /// How long Codex may take to end a turn that it was told to end. It takes 10 ms.
 const INTERRUPT: Duration = Duration::from_secs(5);
 
+/// The variable by which Codex tells its tools which conversation they belong to.
+const TOOL_OF: &str = "CODEX_THREAD_ID";
+
 /// How a question ended, and what it took.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) outcome: Outcome,
     pub(crate) usage: Option<Usage>,
     pub(crate) codex_ms: Option<u64>,
+    /// Codex was told to end the turn and didn't: it may still be at it.
+    pub(crate) disobeyed: bool,
 }
 
 impl End {
@@ -40,6 +45,7 @@ impl End {
             outcome,
             usage: None,
             codex_ms: None,
+            disobeyed: false,
         }
     }
 
@@ -302,10 +308,17 @@ impl Drive<'_> {
         if let Err(error) = self.client.background_terminals_clean(&thread).await {
             tracing::debug!(%error, "background terminals were not ended");
         }
+        // A command that was just being started when the interrupt came is in no list of Codex's, and would go on.
+        let left = supervisor::end_with_variable(TOOL_OF, thread.as_str()).await;
+        if left.ended > 0 {
+            tracing::debug!(ended = left.ended, "ended what codex had left running");
+        }
         match over {
             Ok(Some(end)) => end,
-            // Codex doesn't obey, so its next question would be taken for a part of this one: the prober ends it.
-            Ok(None) | Err(_) => End::of(Outcome::Interrupted),
+            Ok(None) | Err(_) => End {
+                disobeyed: true,
+                ..End::of(Outcome::Interrupted)
+            },
         }
     }
 }
@@ -324,9 +337,8 @@ fn ended(turn: &Turn, heard: &Heard) -> End {
         },
     };
     End {
-        outcome,
-        usage: None,
         codex_ms: turn.duration_ms,
+        ..End::of(outcome)
     }
 }
 

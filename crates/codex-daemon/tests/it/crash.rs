@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use codex_daemon::{
     client::{Patience, ask_surely},
-    protocol::{Event, LossReason, OnLoss, Operation, Outcome, StatusView},
+    protocol::{DaemonLine, Event, LossReason, OnLoss, Operation, Outcome, StatusView},
 };
 use nix::sys::signal::Signal;
 use testkit::model::{Options, Script};
@@ -250,4 +250,42 @@ async fn an_upgrade_while_running_keeps_the_sessions() {
         "{status:?}"
     );
     assert_eq!(stage.run(&["ask", "three"]).await.out, "echo: three\n");
+}
+
+#[tokio::test]
+async fn a_codex_that_ignores_an_interrupt_is_replaced() {
+    let test = "a_codex_that_ignores_an_interrupt_is_replaced";
+    let Some(mut stage) = Stage::new(test, Script::Echo).await else {
+        return;
+    };
+    let folder = stage.path("fake");
+    fs::create_dir(&folder).unwrap();
+    stage.codex = testkit::roles::install_fake_codex(&folder).unwrap();
+    // It has no sandbox to try.
+    stage.set("CODEX_DAEMON_ACCESS", "full");
+    stage.start().await;
+    let (_, first) = stage.ready().await;
+    let ask = stage.question("#fake:ignore-interrupt\n#fake:say deaf\n#fake:wait millis=600000");
+    let mut client = stage.client().await;
+    let call = client.send(Operation::Ask(ask.clone())).await.unwrap();
+    let mut other = stage.client().await;
+    let outcome = loop {
+        match client.next().await.unwrap() {
+            DaemonLine::Event {
+                event: Event::Delta { .. },
+                ..
+            } => {
+                let stop = Operation::Interrupt(ask.target());
+                other.call::<serde_json::Value>(stop).await.unwrap();
+            }
+            DaemonLine::Ok { id, ok } if id == call => break ok,
+            DaemonLine::Error { error, .. } => panic!("{error}"),
+            _ => {}
+        }
+    };
+    assert_eq!(outcome["outcome"], "interrupted", "{outcome}");
+    let (_, second) = stage.ready_after(first).await;
+    assert_ne!(first, second);
+    let answer = stage.run(&["ask", "and now?"]).await;
+    assert_eq!(answer.out, "fake: and now?\n", "{answer:?}");
 }

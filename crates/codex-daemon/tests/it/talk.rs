@@ -204,8 +204,11 @@ async fn an_interrupt_ends_the_question_and_its_command() {
         return;
     };
     stage.start().await;
-    let child = stage.command(&["ask", "--json", "#script:shell\n#cmd:sleep 4321"]);
-    let mut child = { child }.spawn().unwrap();
+    // By a file: a process that has the command in its own arguments would be taken for it.
+    let question = "#script:shell\n#cmd:sleep 4321";
+    std::fs::write(stage.path("work/q.txt"), question).unwrap();
+    let mut child = stage.command(&["ask", "--json", "-f", "q.txt"]);
+    let mut child = child.spawn().unwrap();
     until("the command runs", async || {
         !testkit::procs::with_command("sleep 4321").is_empty()
     })

@@ -58,6 +58,8 @@ impl Talk {
         let (answers, mut answered) = mpsc::channel(4);
         let mut seen = None;
         let mut ended = false;
+        // Calls of one connection run side by side: before the question is known, there is nothing to interrupt.
+        let mut interrupt = false;
         loop {
             let line = tokio::select! {
                 line = client.next() => line,
@@ -66,12 +68,18 @@ impl Talk {
                     continue;
                 }
                 _ = tokio::signal::ctrl_c() => {
-                    client.send(Operation::Interrupt(ask.target())).await?;
+                    interrupt = true;
+                    if seen.is_some() {
+                        client.send(Operation::Interrupt(ask.target())).await?;
+                    }
                     continue;
                 }
             };
             match line {
                 Ok(DaemonLine::Event { id, event, cursor }) if id == call => {
+                    if interrupt && seen.is_none() {
+                        client.send(Operation::Interrupt(ask.target())).await?;
+                    }
                     self.screen.show(&event);
                     ended |= matches!(event, Event::Ended { .. });
                     if let (Event::Approval { approval, .. }, true) = (&event, ask.interactive) {
