@@ -68,7 +68,7 @@ lint: fmt-check clippy deny doc ## Everything but the tests
 
 release: ## Build the release binaries
 	$(CARGO) build --release --locked -p executor --bin wegent-executor
-	$(CARGO) build --release --locked -p codex-daemon --bin codex-daemon
+	$(CARGO) build --release --locked -p codex-daemon --bins
 
 clean:
 	$(CARGO) clean

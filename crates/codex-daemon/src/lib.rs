@@ -27,6 +27,7 @@
 //!
 //! `protocol` says what goes over the socket, `client` is the other end of it. `daemon` is a daemon's life, `hub` what it
 //! shares. `config` reads the settings, `paths` and `owner` settle whose files they are. `exec` is the lesser mode.
+//! `claude` is the program `claude-codex`, `slash` the commands that it brings along, `mcp` the same for any MCP client.
 //!
 //! # Example
 //!
@@ -45,6 +46,7 @@
 mod alert;
 pub mod backup;
 mod bridge;
+pub mod claude;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -57,12 +59,14 @@ mod history;
 mod hub;
 mod listener;
 pub mod logging;
+pub mod mcp;
 pub mod owner;
 pub mod paths;
 pub mod protocol;
 mod ring;
 mod serve;
 mod sessions;
+pub mod slash;
 pub mod start;
 pub mod stats;
 pub mod systemd;

@@ -1,8 +1,10 @@
 //! Starting the daemon in the background, and waiting until it listens.
 
 use std::{
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
+    process::ExitStatus,
     time::Duration,
 };
 
@@ -19,13 +21,16 @@ use crate::{
 /// How often it is looked whether the daemon listens.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// How long a daemon may take until it listens, for those who need it.
+pub(crate) const WAIT: Duration = Duration::from_secs(10);
+
 /// How a daemon is started.
 #[derive(Clone, Debug)]
 pub struct Start {
     /// The program; `run --detached` and `args` are its arguments.
     pub program: PathBuf,
     /// Flags, those that the starter itself was given.
-    pub args: Vec<std::ffi::OsString>,
+    pub args: Vec<OsString>,
     /// The environment.
     pub env: ChildEnv,
     /// The socket it will listen on.
@@ -76,14 +81,14 @@ pub struct Started {
 
 impl Start {
     /// As the configuration says, with this program.
-    pub fn new(config: &Config, env: ChildEnv, args: Vec<std::ffi::OsString>) -> Self {
+    pub fn new(config: &Config, env: ChildEnv, args: Vec<OsString>) -> Self {
         Self {
             program: "/proc/self/exe".into(),
             args,
             env,
             socket: config.socket.clone(),
             state_dir: config.state_dir.clone(),
-            wait: Duration::from_secs(10),
+            wait: WAIT,
         }
     }
 
@@ -162,7 +167,7 @@ impl Start {
     }
 }
 
-fn refused(status: std::process::ExitStatus, words: &Path) -> StartError {
+fn refused(status: ExitStatus, words: &Path) -> StartError {
     let said = fs::read_to_string(words).unwrap_or_default();
     let said = said.trim().trim_start_matches("codex-daemon: ");
     let code = status.code().and_then(|code| u8::try_from(code).ok());
@@ -173,6 +178,54 @@ fn refused(status: std::process::ExitStatus, words: &Path) -> StartError {
         } else {
             said.to_owned()
         },
+    }
+}
+
+/// Has the daemon started by the command `start` of `program`, unless it runs. For those who live long or become another
+/// program: the daemon is not their child, so they needn't wait for its end.
+///
+/// # Errors
+/// [`StartError`] with the daemon's own reason.
+pub fn by_command(
+    program: &Path,
+    flags: &[OsString],
+    env: ChildEnv,
+    state_dir: &Path,
+    wait: Duration,
+) -> Result<(), StartError> {
+    paths::private_folder(state_dir)?;
+    let words = state_dir.join(format!("start-{}.err", std::process::id()));
+    let stderr = paths::private_file(&words)?;
+    let mut args: Vec<OsString> = flags.to_vec();
+    let seconds = wait.as_secs().max(1).to_string();
+    args.extend(["start".into(), "--wait".into(), seconds.into()]);
+    let command = Detached {
+        program: program.to_owned(),
+        name: "codex-daemon".into(),
+        args,
+        env,
+        cwd: state_dir.to_owned(),
+    };
+    let ended = command
+        .start(stderr)
+        .and_then(|mut child| ended_within(&mut child, wait + crate::client::CONNECT));
+    let started = match ended {
+        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(Some(status)) => Err(refused(status, &words)),
+        Ok(None) => Err(StartError::Slow { waited: wait }),
+        Err(error) => Err(StartError::Spawn(error)),
+    };
+    let _ = fs::remove_file(&words);
+    started
+}
+
+fn ended_within(child: &mut DetachedChild, longest: Duration) -> io::Result<Option<ExitStatus>> {
+    let begin = std::time::Instant::now();
+    loop {
+        match child.ended()? {
+            None if begin.elapsed() < longest => std::thread::sleep(LOOK),
+            ended => return Ok(ended),
+        }
     }
 }
 

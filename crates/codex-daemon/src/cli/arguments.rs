@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    config::Flags,
+    config::{FOLDER_VARIABLE, Flags, ProcessEnvironment},
     exit,
     protocol::{Decision, SessionName, Settings, Target},
 };
@@ -55,7 +55,7 @@ pub enum Command {
     #[command(after_help = exit::ABOUT)]
     Start {
         /// How many seconds it may take until it listens.
-        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 2)]
         wait: u64,
     },
     /// End the daemon, with Codex and everything it started.
@@ -146,6 +146,21 @@ pub enum Command {
         /// Its socket.
         app_server: PathBuf,
     },
+    /// List Claude Code's `/codex-*` commands, or write them into a folder.
+    Commands {
+        /// The folder, such as `.claude/commands` of a project or `~/.claude/commands`.
+        #[arg(long, value_name = "DIR")]
+        write: Option<PathBuf>,
+    },
+    /// Serve MCP over standard input and output, so that Claude, or any MCP client, can call Codex.
+    Mcp,
+    /// What a `/codex-*` command without an argument runs.
+    #[command(hide = true)]
+    Slash {
+        /// Which.
+        #[arg(value_enum)]
+        command: Slash,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -179,10 +194,11 @@ pub struct TargetArguments {
 
 impl TargetArguments {
     /// As the daemon wants it.
-    pub(crate) fn target(&self) -> io::Result<Target> {
-        let cwd = match &self.cwd {
-            Some(cwd) => std::path::absolute(cwd)?,
-            None => std::env::current_dir()?,
+    pub(crate) fn target(&self, environment: &ProcessEnvironment) -> io::Result<Target> {
+        let cwd = match (&self.cwd, environment.path(FOLDER_VARIABLE)) {
+            (Some(cwd), _) => std::path::absolute(cwd)?,
+            (None, Some(folder)) => folder,
+            (None, None) => std::env::current_dir()?,
         };
         Ok(Target {
             session: self.session.clone(),
@@ -229,6 +245,17 @@ pub struct SetArguments {
     /// Whether only the final answer is shown.
     #[arg(long, value_enum)]
     pub final_only: Option<Switch>,
+}
+
+/// A command without an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Slash {
+    /// `/codex-status`.
+    Status,
+    /// `/codex-reset`.
+    Reset,
+    /// `/codex-help`.
+    Help,
 }
 
 /// On or off.

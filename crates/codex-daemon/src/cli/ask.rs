@@ -25,10 +25,7 @@ use talk::Talk;
 /// Asks, and shows the answer as it comes.
 pub(super) async fn ask(cx: &Cx, arguments: AskArguments) -> Result<u8, CliError> {
     let question = question(&arguments)?;
-    let target = arguments
-        .target
-        .target()
-        .map_err(CliError::io("the current folder is gone"))?;
+    let target = cx.target(&arguments.target)?;
     let mut ask = Ask::new(target, question);
     ask.interactive = !cx.json && io::stdin().is_terminal() && io::stderr().is_terminal();
     if arguments.ask_again {
@@ -53,9 +50,7 @@ pub(super) async fn ask(cx: &Cx, arguments: AskArguments) -> Result<u8, CliError
 
 /// Shows what happens in a session, until it is interrupted.
 pub(super) async fn watch(cx: &Cx, arguments: TargetArguments) -> Result<u8, CliError> {
-    let target = arguments
-        .target()
-        .map_err(CliError::io("the current folder is gone"))?;
+    let target = cx.target(&arguments)?;
     let watch = Watch {
         session: target.session,
         cwd: target.cwd,

@@ -8,12 +8,14 @@ mod control;
 mod run;
 mod sessions;
 mod show;
+mod slash;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
 use host::error_chain;
 
+use arguments::TargetArguments;
 pub use arguments::{Cli, Command};
 
 use crate::{
@@ -23,9 +25,10 @@ use crate::{
     config::{Config, ConfigError, ProcessEnvironment},
     daemon::DaemonError,
     exit,
+    mcp::McpError,
     owner::OwnerError,
     paths::PathError,
-    protocol::{Fault, FaultCode},
+    protocol::{Fault, FaultCode, Target},
     start::StartError,
 };
 
@@ -46,6 +49,8 @@ pub(crate) enum CliError {
     Backup(#[from] BackupError),
     #[error(transparent)]
     Bridge(#[from] BridgeError),
+    #[error(transparent)]
+    Mcp(#[from] McpError),
     #[error("{0}")]
     Usage(String),
     #[error("{what}")]
@@ -70,7 +75,11 @@ impl CliError {
             Self::Daemon(DaemonError::Owner(error)) => owner_code(error),
             Self::Backup(BackupError::Owner(error)) => owner_code(error),
             Self::Path(_) | Self::Daemon(DaemonError::Path(_)) => exit::UNSAFE_PATH,
-            Self::Daemon(_) | Self::Backup(_) | Self::Bridge(_) | Self::Io { .. } => exit::FAILURE,
+            Self::Daemon(_)
+            | Self::Backup(_)
+            | Self::Bridge(_)
+            | Self::Mcp(_)
+            | Self::Io { .. } => exit::FAILURE,
         }
     }
 }
@@ -115,6 +124,13 @@ pub(crate) struct Cx {
 }
 
 impl Cx {
+    /// Which session is meant.
+    pub(crate) fn target(&self, arguments: &TargetArguments) -> Result<Target, CliError> {
+        arguments
+            .target(&self.environment)
+            .map_err(CliError::io("the current folder is gone"))
+    }
+
     /// A connection to the running daemon.
     pub(crate) async fn client(&self) -> Result<Client, ClientError> {
         Client::connect(&self.config.socket).await
@@ -199,6 +215,9 @@ async fn command(
         Command::Fork { target, name } => sessions::fork(&cx, target, name).await,
         Command::Set(change) => sessions::set(&cx, change).await,
         Command::Interrupt(target) => sessions::interrupt(&cx, target).await,
+        Command::Commands { write } => slash::commands(write.as_deref()),
+        Command::Slash { command } => Ok(slash::slash(&cx, command).await),
+        Command::Mcp => Ok(crate::mcp::serve(&cx.config, &cx.environment, cx.passed_on).await?),
         Command::Bridge { app_server } => {
             crate::bridge::run(&app_server).await?;
             Ok(exit::SUCCESS)

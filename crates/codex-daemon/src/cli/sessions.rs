@@ -12,12 +12,6 @@ use crate::{
     protocol::{Configure, Decide, Fork, Operation, SessionName, SessionView, Target},
 };
 
-fn target(arguments: &TargetArguments) -> Result<Target, CliError> {
-    arguments
-        .target()
-        .map_err(CliError::io("the current folder is gone"))
-}
-
 fn shown(cx: &Cx, view: &SessionView) {
     if cx.json {
         return print_json(view);
@@ -69,12 +63,12 @@ async fn view_of(cx: &Cx, operation: Operation) -> Result<u8, CliError> {
 
 /// Shows a session.
 pub(super) async fn show(cx: &Cx, arguments: TargetArguments) -> Result<u8, CliError> {
-    view_of(cx, Operation::Show(target(&arguments)?)).await
+    view_of(cx, Operation::Show(cx.target(&arguments)?)).await
 }
 
 /// Lets a conversation begin anew.
 pub(super) async fn reset(cx: &Cx, arguments: TargetArguments) -> Result<u8, CliError> {
-    view_of(cx, Operation::Reset(target(&arguments)?)).await
+    view_of(cx, Operation::Reset(cx.target(&arguments)?)).await
 }
 
 /// Copies a conversation.
@@ -83,14 +77,14 @@ pub(super) async fn fork(
     arguments: TargetArguments,
     name: SessionName,
 ) -> Result<u8, CliError> {
-    let Target { session, cwd } = target(&arguments)?;
+    let Target { session, cwd } = cx.target(&arguments)?;
     let fork = Fork { session, cwd, name };
     view_of(cx, Operation::Fork(fork)).await
 }
 
 /// Changes settings.
 pub(super) async fn set(cx: &Cx, arguments: SetArguments) -> Result<u8, CliError> {
-    let Target { session, cwd } = target(&arguments.target)?;
+    let Target { session, cwd } = cx.target(&arguments.target)?;
     let change = Configure {
         session,
         cwd,
@@ -108,7 +102,7 @@ pub(super) async fn interrupt(cx: &Cx, arguments: TargetArguments) -> Result<u8,
     struct Stopped {
         stopped: usize,
     }
-    let operation = Operation::Interrupt(target(&arguments)?);
+    let operation = Operation::Interrupt(cx.target(&arguments)?);
     let Stopped { stopped } = cx.client().await?.call(operation).await?;
     print(&format!("stopped: {stopped}\n"));
     Ok(exit::SUCCESS)

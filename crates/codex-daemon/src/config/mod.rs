@@ -18,6 +18,9 @@ pub use self::{
 };
 use crate::protocol::Decision;
 
+/// Names the folder whose session is meant where no other is: `claude-codex` sets it, as Claude Code's shells wander.
+pub const FOLDER_VARIABLE: &str = "CODEX_DAEMON_CWD";
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -170,6 +173,10 @@ pub struct Config {
     pub log_rotation: (u64, usize),
     /// The Codex CLI; `None` looks on `PATH`.
     pub codex: Option<PathBuf>,
+    /// The Claude Code CLI; `None` looks for it.
+    pub claude: Option<PathBuf>,
+    /// After how many idle minutes a daemon ends that was started for `claude-codex`; 0: never.
+    pub claude_idle_minutes: u64,
     /// The socket of an app-server of somebody else's that is to be used.
     pub attach: Option<PathBuf>,
     /// What Codex may do.

@@ -40,6 +40,8 @@ settings! {
     "log_max_mib" "CODEX_DAEMON_LOG_MAX_MIB" "10" "The log is put aside when it is larger, in MiB."
     "log_keep" "CODEX_DAEMON_LOG_KEEP" "3" "How many logs that were put aside are kept."
     "codex" "CODEX_DAEMON_CODEX" "" "The Codex CLI. Default: `codex` on `PATH`."
+    "claude" "CODEX_DAEMON_CLAUDE" "" "The Claude Code CLI that `claude-codex` runs. Default: `claude` on `PATH`, else in `~/.local/bin`."
+    "claude_idle_minutes" "CODEX_DAEMON_CLAUDE_IDLE_MINUTES" "30" "`idle_exit_minutes` of a daemon that is started for `claude-codex`, where that is not set."
     "attach" "CODEX_DAEMON_ATTACH" "" "The socket of a running `codex app-server --listen unix://…` to use instead of one of our own."
     "access" "CODEX_DAEMON_ACCESS" "workspace-write" "`workspace-write` (asks before it does more), `read-only`, or `full` (never asks)."
     "approval_timeout_seconds" "CODEX_DAEMON_APPROVAL_TIMEOUT_SECONDS" "300" "How long a request for permission waits for an answer."
@@ -149,6 +151,8 @@ pub(super) fn typed(mut found: Vec<Found>, places: &Places) -> Result<Config, Co
         log_level: read.choice("log_level", "a log level", |text| text.parse().ok())?,
         log_rotation: (read.positive("log_max_mib")?, read.count("log_keep")?),
         codex: read.optional_path("codex"),
+        claude: read.optional_path("claude"),
+        claude_idle_minutes: read.number("claude_idle_minutes")?,
         attach: read.optional_path("attach"),
         access: read.choice("access", "workspace-write, read-only or full", access)?,
         approval_timeout: seconds("approval_timeout_seconds")?,

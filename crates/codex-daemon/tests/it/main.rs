@@ -6,9 +6,12 @@
 )]
 
 mod approvals;
+mod claude;
 mod crash;
+mod documents;
 mod figures;
 mod many;
+mod mcp;
 mod modes;
 mod owner;
 mod rude;
