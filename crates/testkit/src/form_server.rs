@@ -6,7 +6,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -42,6 +45,8 @@ pub struct FormCall {
 #[derive(Debug)]
 struct Kept {
     token: String,
+    /// Calls of the tool get no answer.
+    hangs: AtomicBool,
     calls: Mutex<Vec<FormCall>>,
 }
 
@@ -59,6 +64,7 @@ impl FormServer {
     pub async fn start(token: &str) -> io::Result<Self> {
         let state = Arc::new(Kept {
             token: format!("Bearer {token}"),
+            hangs: AtomicBool::new(false),
             calls: Mutex::default(),
         });
         let router = Router::new()
@@ -76,6 +82,11 @@ impl FormServer {
     /// The calls of the form tool, in order.
     pub fn calls(&self) -> Vec<FormCall> {
         self.state.calls.lock().expect("not poisoned").clone()
+    }
+
+    /// Takes calls of the form tool from now on, and never answers them.
+    pub fn hang(&self) {
+        self.state.hangs.store(true, Ordering::Release);
     }
 
     /// Goes away.
@@ -110,7 +121,13 @@ async fn serve(State(state): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) 
             "description": "Asks the user",
             "inputSchema": {"type": "object", "properties": {"questions": {"type": "array"}}},
         }]}),
-        "tools/call" => return called(&state, id, &request["params"]["arguments"]),
+        "tools/call" => {
+            let answer = called(&state, id, &request["params"]["arguments"]);
+            if state.hangs.load(Ordering::Acquire) {
+                std::future::pending::<()>().await;
+            }
+            return answer;
+        }
         _ => {
             let error = json!({"code": -32601, "message": "unknown method"});
             return plain(&json!({"jsonrpc": "2.0", "id": id, "error": error}));

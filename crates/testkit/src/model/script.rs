@@ -52,6 +52,7 @@ scripts! {
     "bad_tool_json" BadToolJson "A shell call whose arguments are half a JSON object, then a text that quotes the output."
     "unknown_tool" UnknownTool "A call of a tool that nobody offered, then a text that quotes the output."
     "tool" Tool "Calls a tool by name (`#cmd:NAME {json}`), then a text that quotes its output."
+    "calls" Calls "Calls several tools in one answer (`#cmd:[[\"NAME\", {json}], …]`), then a text that quotes the last output."
     "tools_list" ToolsList "A text that names every tool offered."
     "websearch" WebSearch "A hosted web search, then a text."
     "slow" Slow "One short delta after each slow delay."

@@ -50,6 +50,7 @@ pub(super) async fn play(script: Script, reply: &mut Reply) -> Played {
         Script::BadToolJson => tools::bad_tool_json(reply).await,
         Script::UnknownTool => tools::unknown_tool(reply).await,
         Script::Tool => tools::tool(reply).await,
+        Script::Calls => tools::calls(reply).await,
         Script::ToolsList => tools::tools_list(reply).await,
         Script::WebSearch => tools::web_search(reply).await,
         Script::Loop => tools::endless(reply).await,

@@ -326,6 +326,21 @@ pub(super) async fn tool(reply: &mut Reply) -> Played {
     reply.completed().await
 }
 
+pub(super) async fn calls(reply: &mut Reply) -> Played {
+    reply.created().await?;
+    match output(reply) {
+        None => {
+            let command = command(reply, "[]");
+            let calls: Vec<(String, Value)> = serde_json::from_str(&command).unwrap_or_default();
+            for (name, arguments) in calls {
+                use_tool(reply, &name, &arguments).await?;
+            }
+        }
+        Some(output) => quote(reply, "The tools said: ", &output, None).await?,
+    }
+    reply.completed().await
+}
+
 pub(super) async fn tools_list(reply: &mut Reply) -> Played {
     reply.created().await?;
     let labels = json!(labels(reply)).to_string();
