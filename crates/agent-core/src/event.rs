@@ -256,6 +256,8 @@ pub enum NoticeKind {
     FreshSession,
     /// The answer's stream broke and the model began anew.
     TextRestarted,
+    /// The model's provider failed, or the agent stumbled over its answer; it is asked once more.
+    ApiRetry,
     /// The agent or its configuration has something to say.
     Warning,
 }

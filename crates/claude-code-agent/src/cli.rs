@@ -17,7 +17,7 @@ use agent_core::{
 use secrecy::ExposeSecret;
 use supervisor::ChildEnv;
 
-use crate::{Access, ClaudeConfig};
+use crate::{Access, ClaudeConfig, answer::Approval};
 
 /// What the CLI sets for its children. Inherited, it would take itself for one, and its sweep mark for everybody's.
 const MARKS_OF_A_CHILD: &[&str] = &[
@@ -62,6 +62,8 @@ pub(crate) enum Begin {
 pub(crate) fn permission_mode(turn: &Turn, access: Access) -> &'static str {
     let asked = match turn.options.permission_mode.as_deref() {
         Some("acceptEdits") => "acceptEdits",
+        // Without an end of plan mode an approved plan could not be carried out.
+        Some("plan") if Approval::of(turn) == Some(Approval::Approved) => "acceptEdits",
         Some("plan") => "plan",
         Some("auto") => "auto",
         _ => "bypassPermissions",

@@ -6,8 +6,7 @@
 
 use std::collections::HashSet;
 
-use agent_core::{Choice, FORM_TOOL, Field, Form, Permission, Question, ToolCallId};
-use serde::Deserialize;
+use agent_core::{FORM_TOOL, Permission, Question};
 use serde_json::Value;
 
 use crate::{
@@ -16,13 +15,8 @@ use crate::{
     protocol::{
         Block, ControlRequest, HookAnswer, Hooks, Message, PermissionAnswer, Reply, RequestFromCli,
     },
+    questions::{self, ASK_USER, EXIT_PLAN},
 };
-
-/// The tool that asks the person. It is answered by what we do with it, so it is never shown as a tool.
-pub(crate) const ASK_USER: &str = "AskUserQuestion";
-const EXIT_PLAN: &str = "ExitPlanMode";
-/// How much of a call's arguments a permission's question shows, in characters.
-const MAX_SHOWN: usize = 2000;
 
 /// The person's side of a conversation: who is asked what, and what has been allowed.
 pub(crate) struct Host {
@@ -31,6 +25,8 @@ pub(crate) struct Host {
     standing: Standing,
     /// Calls of the form tool that the model made in this process; others were put off by an earlier one.
     forms: HashSet<String>,
+    /// The plan that the model wrote last. 2.1.329 leaves it out of its question.
+    plan: Option<String>,
     /// Tools that the person allowed for the whole conversation.
     allowed: HashSet<String>,
     asked: Option<Question>,
@@ -43,6 +39,7 @@ impl Host {
             access,
             standing: Standing::default(),
             forms: HashSet::new(),
+            plan: None,
             allowed: HashSet::new(),
             asked: None,
         }
@@ -73,10 +70,13 @@ impl Host {
             return;
         };
         for block in &line.message.content {
-            if let Block::ToolUse { id, name, .. } = block
-                && name.contains(FORM_TOOL)
-            {
+            let Block::ToolUse { id, name, input } = block else {
+                continue;
+            };
+            if name.contains(FORM_TOOL) {
                 self.forms.insert(id.clone());
+            } else if name == EXIT_PLAN {
+                self.plan = questions::plan_of(input);
             }
         }
     }
@@ -132,25 +132,22 @@ impl Host {
 
     fn verdict(&mut self, tool: &str, input: &Value, call: &str) -> Verdict {
         match tool {
-            ASK_USER => match questions(input) {
-                Some(fields) => asked(format!("{}{call}", Standing::ASKED), fields),
+            ASK_USER => match questions::of_asking(input, call) {
+                Some(question) => Verdict::Asked(Box::new(question)),
                 None => {
                     Verdict::Denied("A question needs a text and at least one option. Ask again.")
                 }
             },
-            EXIT_PLAN => Verdict::Denied(
-                "The plan has been shown to the user, who will answer in the next message. Stop here.",
-            ),
+            EXIT_PLAN => match questions::plan_of(input).or_else(|| self.plan.take()) {
+                Some(plan) => Verdict::Asked(Box::new(questions::of_plan(plan, call))),
+                None => Verdict::Denied("There is no plan to approve yet. Write one first."),
+            },
             _ if self.is_allowed(tool) => Verdict::Allowed,
             _ if self.access == Access::WorkspaceWrite => Verdict::Denied(
                 "This is not permitted here, and nobody can be asked. Work within the working folder.",
             ),
             _ if !self.standing.asks => Verdict::Allowed,
-            _ => {
-                let field = Permission::field(wanted(tool, input), true);
-                let id = format!("{}{tool}-{call}", Standing::PERMISSION);
-                asked(id, vec![field])
-            }
+            _ => Verdict::Asked(Box::new(questions::of_permission(tool, input, call))),
         }
     }
 
@@ -176,65 +173,9 @@ enum Verdict {
     Asked(Box<Question>),
 }
 
-fn asked(id: String, fields: Vec<Field>) -> Verdict {
-    let call = ToolCallId::new(id).expect("it has a prefix");
-    let form = Form::Fields(fields);
-    Verdict::Asked(Box::new(Question { call, form }))
-}
-
-fn wanted(tool: &str, input: &Value) -> String {
-    let telling = ["command", "file_path", "url", "query"];
-    let telling = telling.iter().find_map(|key| input[*key].as_str());
-    let shown = telling.map_or_else(|| format!("{input:#}"), str::to_owned);
-    let shown: String = shown.chars().take(MAX_SHOWN).collect();
-    format!("Claude wants to use {tool}:\n\n{shown}")
-}
-
-#[derive(Deserialize)]
-struct Asking {
-    questions: Vec<OneQuestion>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OneQuestion {
-    question: String,
-    #[serde(default)]
-    multi_select: bool,
-    #[serde(default)]
-    options: Vec<OneOption>,
-}
-
-#[derive(Deserialize)]
-struct OneOption {
-    label: String,
-    #[serde(default)]
-    description: String,
-}
-
-/// The questions of [`ASK_USER`]; each is known by its own text, so that the answer can be read without it.
-fn questions(input: &Value) -> Option<Vec<Field>> {
-    let asking = Asking::deserialize(input).ok()?;
-    let field = |asked: OneQuestion| {
-        let choices = asked.options.into_iter().map(|option| Choice {
-            value: option.label.clone(),
-            label: match option.description.trim() {
-                "" => option.label,
-                description => format!("{}: {description}", option.label),
-            },
-        });
-        Field {
-            several: asked.multi_select,
-            ..Field::choice(asked.question.clone(), asked.question, choices)
-        }
-    };
-    let fields: Vec<Field> = asking.questions.into_iter().map(field).collect();
-    let askable = |field: &Field| !field.text.trim().is_empty();
-    (!fields.is_empty() && fields.iter().all(askable)).then_some(fields)
-}
-
 #[cfg(test)]
 mod tests {
+    use agent_core::Form;
     use serde_json::json;
 
     use super::*;
@@ -323,6 +264,30 @@ mod tests {
             .map(|c| (c.label.as_str(), c.value.as_str()))
             .collect();
         assert_eq!(choices, [("A: first", "A"), ("B", "B")]);
+    }
+
+    #[test]
+    fn a_plan_becomes_a_form_also_where_the_question_leaves_it_out() {
+        let request = |input: Value| json!({"subtype": "can_use_tool", "tool_name": EXIT_PLAN, "tool_use_id": "t4", "input": input});
+        let text = |host: &mut Host| {
+            let asked = host.take_asked().unwrap();
+            assert_eq!(asked.call.as_str(), "plan-t4");
+            let Form::Fields(fields) = asked.form else {
+                panic!("fields");
+            };
+            fields[0].text.clone()
+        };
+        let mut host = host(Access::Full, false);
+        let nothing = ask(&mut host, request(json!({})));
+        assert_eq!(nothing["response"]["behavior"], "deny");
+        assert!(host.take_asked().is_none());
+        ask(&mut host, request(json!({"plan": "look"})));
+        assert!(text(&mut host).ends_with("look"));
+        let line = json!({"type": "assistant", "message": {"id": "m", "content": [
+            {"type": "tool_use", "id": "t4", "name": EXIT_PLAN, "input": {"plan": "act"}}]}});
+        host.see(&Message::parse(line.to_string().as_bytes()).unwrap());
+        ask(&mut host, request(json!({})));
+        assert!(text(&mut host).ends_with("act"));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //!
 //! Each conversation has one long-lived `claude` process, started through its guard, spoken to over its stream-json
 //! protocol (`protocol`) and kept warm between the task's turns (`pool`). A turn opens the task's conversation
-//! (`session`: the warm process, a resumed one, or a new one), says the prompt and folds what Claude says into events
-//! (`map`) until the `result` line (`turn`). Tokens, MCP servers and the model go over the pipe; the model's key stays
+//! (`opening`: the warm process, a resumed one, or a new one), says the prompt (`turn`) and folds what Claude says into
+//! events (`listen`, `map`) until the `result` line. Tokens, MCP servers and the model go over the pipe; the model's key stays
 //! with the `key_proxy`, so that no shell that Claude starts can see it.
 //!
 //! # Guarantees
@@ -15,7 +15,7 @@
 //! * The conversation's id is stored as soon as it can be resumed; a conversation that is unknown here is replaced by a
 //!   fresh one, and the person is told. Two executors never use one at the same time.
 //! * A stream that breaks shows its text once (`agent_core::void_text`).
-//! * What only the person can answer ends the turn as waiting (`control`, `form`); nobody is waited for. Without a mode
+//! * What only the person can answer ends the turn as waiting (`control`, `questions`, `form`); nobody is waited for. Without a mode
 //!   that asks, what Claude asks for is allowed with full access, and denied without.
 //! * A failure's class comes from its type, not from the words of its message.
 //!
@@ -39,13 +39,16 @@ mod failure;
 mod folder;
 mod form;
 pub mod key_proxy;
+mod listen;
 mod map;
 mod mcp;
+mod opening;
 mod plan;
 mod pool;
 mod process;
 mod prompt;
 mod protocol;
+mod questions;
 mod session;
 mod stopping;
 mod tasks;
@@ -65,8 +68,8 @@ use agent_core::{
 use futures::future::{BoxFuture, FutureExt, ready};
 
 use key_proxy::UpstreamConfig;
+use opening::Opener;
 use pool::Pool;
-use session::Opener;
 use turn::Drive;
 
 /// What the agent runs with.

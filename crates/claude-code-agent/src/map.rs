@@ -1,25 +1,21 @@
 //! What Claude Code says, as events. A pure fold over the messages of one turn: no clock, no I/O.
 
+mod calls;
+
 use std::collections::HashMap;
 
 use agent_core::{
-    AgentEvent, BlockId, Notice, NoticeKind, SubagentEvent, ToolCallId, ToolEvent, ToolStatus,
-    void_text::{AnswerText, Piece, events, restarted},
+    AgentEvent, BlockId, Notice, NoticeKind, ToolCallId,
+    void_text::{AnswerText, Piece, events},
 };
-use serde_json::Value;
 
-use crate::{
-    control::ASK_USER,
-    protocol::{
-        ApiRetry, Assistant, Block, Delta, Init, Message, ResultBlock, StreamEvent,
-        TaskNotification, TaskStarted, ToolUseResult, UserLine, text_of,
-    },
-};
+use self::calls::Call;
+use crate::protocol::{ApiRetry, Assistant, Block, Delta, Init, Message, StreamEvent};
 
 /// From this attempt on the person is told that the model's API fails: the ones before are over in a second.
 const TOLD_FROM_ATTEMPT: u32 = 3;
-/// The tools that are agents themselves. `Task` is the older name.
-const AGENT_TOOLS: &[&str] = &["Agent", "Task"];
+/// Or if one has to wait as long as this for the next, in milliseconds: some providers say how long.
+const TOLD_FROM_DELAY: f64 = 3000.0;
 
 /// Folds one turn's messages into events.
 #[derive(Debug, Default)]
@@ -36,16 +32,6 @@ pub(crate) struct Mapper {
     retry_told: bool,
     /// A line was too long to be read; it may have been a part of the answer.
     lost: bool,
-}
-
-/// A call that runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    Tool,
-    /// A sub-agent that the main agent waits for.
-    Agent,
-    /// A sub-agent that works beside it.
-    BackgroundAgent,
 }
 
 impl Mapper {
@@ -113,7 +99,8 @@ impl Mapper {
             error = ?retry.error,
             "the model's API failed, claude tries again"
         );
-        if retry.attempt < TOLD_FROM_ATTEMPT || self.retry_told {
+        let short = retry.attempt < TOLD_FROM_ATTEMPT && retry.retry_delay_ms < TOLD_FROM_DELAY;
+        if short || self.retry_told {
             return Vec::new();
         }
         self.retry_told = true;
@@ -121,10 +108,8 @@ impl Mapper {
             Some(status) => format!("answers with HTTP {status}"),
             None => "can't be reached".to_owned(),
         };
-        vec![notice(
-            NoticeKind::Warning,
-            format!("The model's API {answered}; the request is tried again."),
-        )]
+        let text = format!("The model's provider {answered}; the request is tried again.");
+        vec![notice(NoticeKind::ApiRetry, text)]
     }
 
     fn stream(&mut self, event: StreamEvent) -> Vec<AgentEvent> {
@@ -234,142 +219,6 @@ impl Mapper {
             }
         };
         vec![said, AgentEvent::BlockEnd { block: end }]
-    }
-
-    fn begin(
-        &mut self,
-        id: String,
-        name: String,
-        input: Value,
-        parent: Option<ToolCallId>,
-    ) -> Vec<AgentEvent> {
-        let Ok(call) = ToolCallId::new(id) else {
-            tracing::warn!(name, "tool call without an id");
-            return Vec::new();
-        };
-        // What it asks becomes a form.
-        if self.calls.contains_key(&call) || name == ASK_USER {
-            return Vec::new();
-        }
-        let mut events = Vec::new();
-        if parent.is_none() {
-            self.thoughts.block();
-            // Before a block nothing but the notice can come.
-            events.extend(self.answer.block().iter().map(|_| restarted()));
-        }
-        let is_agent = AGENT_TOOLS.contains(&name.as_str());
-        let kind = if is_agent { Call::Agent } else { Call::Tool };
-        self.calls.insert(call.clone(), kind);
-        events.push(if is_agent {
-            let text = |field: &str| input[field].as_str().map(str::to_owned);
-            AgentEvent::Subagent(SubagentEvent::Started {
-                call,
-                parent,
-                description: text("description"),
-                agent_type: text("subagent_type"),
-                name,
-                input,
-            })
-        } else {
-            AgentEvent::Tool(ToolEvent::Started {
-                call,
-                parent,
-                name,
-                input,
-            })
-        });
-        events
-    }
-
-    fn user(&mut self, line: UserLine) -> Vec<AgentEvent> {
-        let mut own_form = line.tool_use_result;
-        let results = line.message.content.into_iter();
-        results
-            .filter_map(|block| match block {
-                Block::ToolResult(result) => Some(result),
-                _ => None,
-            })
-            .flat_map(|result| self.finish(result, own_form.take()))
-            .collect()
-    }
-
-    fn finish(
-        &mut self,
-        result: ResultBlock,
-        own_form: Option<ToolUseResult>,
-    ) -> Option<AgentEvent> {
-        let call = ToolCallId::new(result.tool_use_id).ok()?;
-        let status = match result.is_error {
-            Some(true) => ToolStatus::Failed,
-            _ => ToolStatus::Done,
-        };
-        let running = self.calls.get_mut(&call)?;
-        let form = own_form.unwrap_or_default();
-        match *running {
-            Call::Agent if form.status.as_deref() == Some("async_launched") => {
-                // It goes on; its end comes as a task's.
-                *running = Call::BackgroundAgent;
-                None
-            }
-            Call::Agent | Call::BackgroundAgent => {
-                self.calls.remove(&call);
-                // The CLI frames the report with remarks to the model; its own form has the bare report.
-                let report = text_of(form.content);
-                let output = if report.is_empty() {
-                    result.content.text()
-                } else {
-                    report
-                };
-                Some(AgentEvent::Subagent(SubagentEvent::Finished {
-                    call,
-                    status,
-                    output,
-                    summary: None,
-                }))
-            }
-            Call::Tool => {
-                self.calls.remove(&call);
-                Some(AgentEvent::Tool(ToolEvent::Finished {
-                    call,
-                    status,
-                    output: result.content.text(),
-                }))
-            }
-        }
-    }
-
-    fn task_started(&mut self, task: &TaskStarted) -> Vec<AgentEvent> {
-        let call = task
-            .tool_use_id
-            .clone()
-            .and_then(|id| ToolCallId::new(id).ok());
-        match call {
-            Some(call) if task.is_agent() && self.calls.contains_key(&call) => {
-                vec![AgentEvent::Subagent(SubagentEvent::Running { call })]
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// Only a sub-agent in the background ends like this; all else has a result.
-    fn task_over(&mut self, task: TaskNotification) -> Vec<AgentEvent> {
-        let Some(call) = task.tool_use_id.and_then(|id| ToolCallId::new(id).ok()) else {
-            return Vec::new();
-        };
-        if self.calls.get(&call) != Some(&Call::BackgroundAgent) {
-            return Vec::new();
-        }
-        self.calls.remove(&call);
-        let status = match task.status.as_deref() {
-            Some("completed") => ToolStatus::Done,
-            _ => ToolStatus::Failed,
-        };
-        vec![AgentEvent::Subagent(SubagentEvent::Finished {
-            call,
-            status,
-            output: task.summary.clone().unwrap_or_default(),
-            summary: task.summary,
-        })]
     }
 
     /// Shows what a lost line would have shown.

@@ -7,11 +7,12 @@ use agent_core::StopStep;
 use tokio::time::timeout;
 
 use crate::{
+    listen::Heard,
     pool::{Minded, UNASKED_LIMIT, mind},
     process::{Incoming, Lost},
     protocol::{Control, Message},
     session::Session,
-    turn::{Drive, Heard},
+    turn::Drive,
 };
 
 /// The mark that Claude Code puts into the environment of everything a tool starts, and not into that of its MCP servers

@@ -1,26 +1,23 @@
 //! One turn: open the conversation, say the prompt, listen to the end, leave nothing running.
 
-use std::time::Duration;
-
 use agent_core::{
-    AgentError, AgentEvent, AgentKind, CancelReason, Completed, Outcome, Phase, Question, Resume,
-    SessionId, SessionRef, SessionStore, StopReason, StopStep, ToolCallId, Turn, TurnCx, Usage,
-    Workspace,
+    AgentError, AgentEvent, AgentKind, CancelReason, Completed, NoticeKind, Outcome, Question,
+    Resume, SessionId, SessionRef, SessionStore, StopReason, StopStep, ToolCallId, Turn, TurnCx,
+    Usage, Workspace,
 };
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::{
     ClaudeConfig,
     failure::{self, Reported},
     form::{CORRECTION, Shown},
-    map::{Mapper, notice},
-    process::{Incoming, Lost},
+    listen::{End, Heard},
+    map::notice,
+    opening::{Opened, Opener},
     prompt::content,
-    protocol::{ApiRetry, AssistantError, DeferredTool, Message, Prompt, TurnResult, tool_result},
-    session::{Opened, Opener, Session},
-    stopping::{FOLLOW_UP_LIMIT, INTERRUPT_LIMIT, STALL_LIMIT},
-    usage,
+    protocol::{DeferredTool, Prompt, TurnResult, tool_result},
+    session::Session,
+    stopping::INTERRUPT_LIMIT,
 };
 
 /// How often a turn is begun again that ended by a fault of the CLI's own.
@@ -50,35 +47,6 @@ pub(crate) struct Driven {
     pub(crate) result: Result<Outcome, AgentError>,
     /// The session, if it is fit for another turn.
     pub(crate) session: Option<Session>,
-}
-
-/// Why listening stopped.
-enum End {
-    /// The turn is over.
-    Turn(Box<TurnResult>),
-    /// The turn was told to stop.
-    Cancel(CancelReason),
-    /// It is to be stopped, for this reason.
-    Stop(AgentError, Duration),
-    /// The CLI has stopped: the person was asked something.
-    Asked(Question),
-    /// The CLI has stopped, and the turn was told to.
-    Left(CancelReason),
-    /// The CLI has stopped, and the turn can't go on.
-    Failed(AgentError),
-}
-
-/// What a turn is made of while it is listened to.
-#[derive(Default)]
-pub(crate) struct Heard {
-    /// What was said, as events.
-    pub(crate) mapper: Mapper,
-    /// The API's failure, as the last message told it.
-    reported: Reported,
-    /// The figures of the parts of the turn that are over.
-    usage: Option<Usage>,
-    /// Whether the conversation's id has been stored.
-    remembered: bool,
 }
 
 impl Drive<'_> {
@@ -196,6 +164,7 @@ impl Drive<'_> {
                     "claude stumbled over an answer, the turn is begun again"
                 );
                 reruns += 1;
+                self.tell_of_rerun(reruns).await?;
                 heard.reported = Reported::default();
                 prompt = Prompt::new(json!(RERUN_PROMPT));
                 continue;
@@ -221,6 +190,17 @@ impl Drive<'_> {
         }
     }
 
+    async fn tell_of_rerun(&self, rerun: u32) -> Result<(), AgentError> {
+        let text = format!(
+            "Claude Code stumbled over an answer; it is asked to go on ({rerun} of {RERUNS})."
+        );
+        Ok(self
+            .cx
+            .events
+            .emit(notice(NoticeKind::ApiRetry, text))
+            .await?)
+    }
+
     /// What makes the model ask again.
     async fn correct(
         &self,
@@ -234,90 +214,12 @@ impl Drive<'_> {
         Ok(Prompt::new(tool_result(&call, CORRECTION.to_owned(), true)))
     }
 
-    /// Passes on what happens until the turn ends or is told to.
-    async fn listen(&self, session: &mut Session, heard: &mut Heard) -> Result<End, AgentError> {
-        let began = Instant::now();
-        let limits = &self.config.deadlines;
-        let mut last_line = began;
-        let mut phase = Phase::FirstOutput;
-        // The end as it stands, while the CLI is expected to go on by itself.
-        let mut standing: Option<(Box<TurnResult>, Instant)> = None;
-        loop {
-            let silent_until = match (&standing, phase) {
-                (Some((_, until)), _) if !session.tasks.agents_work() => Some(*until),
-                _ if heard.mapper.tool_runs() => None,
-                (_, Phase::FirstOutput) => Some(began + limits.first_output),
-                _ => Some(last_line + limits.silence),
-            };
-            let incoming = tokio::select! {
-                biased;
-                reason = self.cx.cancel.cancelled() => return Ok(End::Cancel(reason)),
-                () = until(silent_until) => {
-                    return Ok(match standing.take() {
-                        Some((result, _)) => End::Turn(result),
-                        None => End::Stop(stalled(phase, began, last_line), STALL_LIMIT),
-                    });
-                }
-                () = until(limits.turn.map(|limit| began + limit)) => {
-                    let error = AgentError::Stalled { phase: Phase::Running, idle: began.elapsed() };
-                    return Ok(End::Stop(error, STALL_LIMIT));
-                }
-                incoming = session.cli.next() => incoming,
-            };
-            last_line = Instant::now();
-            let message = match incoming {
-                Ok(Incoming::Message(message)) => message,
-                Ok(Incoming::TooLong) => {
-                    heard.mapper.line_lost();
-                    continue;
-                }
-                Err(Lost) => return Err(session.cli.exit_error().await),
-            };
-            session.tasks.see(&message);
-            match &message {
-                Message::Stream(_) | Message::Assistant(_) => phase = Phase::Running,
-                Message::ApiRetry(retry) if is_hopeless(retry) => {
-                    return Ok(End::Stop(refused_key(retry), INTERRUPT_LIMIT));
-                }
-                Message::Init(_) => {
-                    self.remember(session, heard).await?;
-                    // The CLI goes on by itself, as it was expected to.
-                    if let Some((_, until)) = &mut standing {
-                        *until = Instant::now() + limits.first_output;
-                    }
-                    session.tasks.told();
-                }
-                _ => {}
-            }
-            heard.note(&message);
-            let ended = match &message {
-                Message::Result(result) => Some(result.clone()),
-                _ => None,
-            };
-            for event in heard.mapper.map(message) {
-                self.cx.events.emit(event).await?;
-            }
-            let Some(result) = ended else { continue };
-            if result.is_deferral_lost() && std::mem::take(&mut session.resumed) {
-                // Said before the process had its servers, of what was asked before it was resumed.
-                continue;
-            }
-            heard.bear(Some(session.ledger.turn(&result)));
-            if result.is_unasked() && standing.is_none() {
-                tracing::info!("a turn that nobody asked for came before ours");
-                continue;
-            }
-            // A sub-agent in the background works, or has ended unheard: the CLI will go on by itself.
-            if !result.is_error && session.tasks.agents_matter() {
-                standing = Some((result, Instant::now() + FOLLOW_UP_LIMIT));
-                continue;
-            }
-            return Ok(End::Turn(result));
-        }
-    }
-
     /// Stores the conversation's id as soon as the CLI has taken the prompt: from now on a later turn goes on from it.
-    async fn remember(&self, session: &Session, heard: &mut Heard) -> Result<(), AgentError> {
+    pub(crate) async fn remember(
+        &self,
+        session: &Session,
+        heard: &mut Heard,
+    ) -> Result<(), AgentError> {
         if std::mem::replace(&mut heard.remembered, true) {
             return Ok(());
         }
@@ -357,7 +259,7 @@ impl Drive<'_> {
     async fn completed(
         &self,
         session: &mut Session,
-        heard: Heard,
+        mut heard: Heard,
         result: TurnResult,
     ) -> Result<Outcome, AgentError> {
         // `/clear` goes on under another id.
@@ -368,6 +270,7 @@ impl Drive<'_> {
             self.store(&session.id).await?;
         }
         if result.is_error {
+            heard.reported.connection |= result.api_error_status.is_none() && session.broke_off();
             if let Some(usage) = heard.usage {
                 self.cx.events.emit(AgentEvent::Usage(usage)).await?;
             }
@@ -389,28 +292,6 @@ impl Drive<'_> {
                 id: session.id.clone(),
             }),
         }))
-    }
-}
-
-impl Heard {
-    fn note(&mut self, message: &Message) {
-        if let Message::Assistant(line) = message
-            && line.parent_tool_use_id.is_none()
-        {
-            self.reported = Reported {
-                error: line.error,
-                connection: line.api_error.is_some(),
-            };
-        }
-    }
-
-    /// Adds figures to the turn's.
-    pub(crate) fn bear(&mut self, more: Option<Usage>) {
-        let Some(more) = more else { return };
-        match &mut self.usage {
-            Some(usage) => usage::add(usage, &more),
-            None => self.usage = Some(more),
-        }
     }
 }
 
@@ -436,35 +317,6 @@ fn lost(error: AgentError) -> Driven {
     }
 }
 
-/// Whether a failure that the CLI would retry is one that no retry mends: the provider does not accept the key.
-fn is_hopeless(retry: &ApiRetry) -> bool {
-    matches!(retry.error_status, Some(401 | 403))
-        || retry.error == Some(AssistantError::AuthenticationFailed)
-}
-
-fn refused_key(retry: &ApiRetry) -> AgentError {
-    let result = TurnResult {
-        api_error_status: retry.error_status.or(Some(401)),
-        ..TurnResult::default()
-    };
-    let status = result.api_error_status.unwrap_or_default();
-    AgentError::Provider {
-        class: failure::class(&result, &Reported::default()),
-        message: format!("the model's API does not accept the key (HTTP {status})"),
-    }
-}
-
-fn stalled(phase: Phase, began: Instant, last_line: Instant) -> AgentError {
-    let since = match phase {
-        Phase::FirstOutput => began,
-        _ => last_line,
-    };
-    AgentError::Stalled {
-        phase,
-        idle: since.elapsed(),
-    }
-}
-
 fn cancelled(
     reason: CancelReason,
     stopped_by: StopStep,
@@ -485,13 +337,5 @@ fn state_error(error: agent_core::SessionStoreError) -> AgentError {
     AgentError::Workspace {
         message: error.to_string(),
         source,
-    }
-}
-
-/// Sleeps until then; for ever without a time.
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }

@@ -63,6 +63,7 @@ async fn pass_on(
         () = grant.ended.cancelled() => return Err(Refusal::Token),
         sent = send(clients, &target, path, head, upload) => sent?,
     };
+    grant.breaks_off(false);
     if sent.status().is_client_error() || sent.status().is_server_error() {
         let response = read_error(sent, &target).await?;
         upload.drain().await;

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Grant {
     token_digest: [u8; 32],
     passes: AtomicUsize,
     target: RwLock<Arc<Target>>,
+    /// The API's last answer broke off.
+    broke_off: AtomicBool,
     /// Cancelled when the lease ends.
     pub(super) ended: CancellationToken,
 }
@@ -41,6 +43,7 @@ impl Leases {
             token_digest: digest(token.expose_secret().as_bytes()),
             passes: AtomicUsize::new(0),
             target: RwLock::new(Arc::new(target)),
+            broke_off: AtomicBool::new(false),
             ended: CancellationToken::new(),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -74,6 +77,11 @@ impl Leases {
 impl Grant {
     pub(super) fn has_token(&self, given: &[u8]) -> bool {
         digest(given) == self.token_digest
+    }
+
+    /// Takes note of how the API's last answer goes.
+    pub(super) fn breaks_off(&self, broke_off: bool) {
+        self.broke_off.store(broke_off, Ordering::Release);
     }
 
     pub(super) fn turn_runs(&self) -> bool {
@@ -129,6 +137,11 @@ impl Lease {
     pub fn allow(&self) -> TurnPass {
         self.grant.passes.fetch_add(1, Ordering::AcqRel);
         TurnPass(self.grant.clone())
+    }
+
+    /// Whether the API's last answer broke off in its middle.
+    pub fn broke_off(&self) -> bool {
+        self.grant.broke_off.load(Ordering::Acquire)
     }
 
     /// Sends requests that come from now on to another target.

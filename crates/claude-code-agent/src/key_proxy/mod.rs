@@ -20,7 +20,7 @@
 //! * What was admitted may finish: the end of a pass stops new requests only. The end of the lease breaks
 //!   everything off at once.
 //! * When one side hangs up, so does the other. A stream that breaks at the API breaks at the CLI, too; it never
-//!   looks finished.
+//!   looks finished. [`Lease::broke_off`] says so of the last one, as the CLI can't always tell.
 //! * A refusal is JSON in the form of Anthropic's errors: 401 for the token, 403 for the path or when no turn
 //!   runs, 502 when the API can't be reached.
 //!

@@ -16,6 +16,7 @@ use super::lease::Grant;
 /// Passes pieces on as they come. It breaks when the API's stream breaks and when the lease ends.
 pub(super) struct Relay {
     body: reqwest::Body,
+    grant: Arc<Grant>,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     /// To be told at the next poll.
     broken: Option<Broken>,
@@ -34,6 +35,7 @@ impl Relay {
     pub(super) fn new(body: reqwest::Body, grant: &Arc<Grant>) -> Self {
         Self {
             body,
+            grant: grant.clone(),
             ended: Box::pin(grant.ended.clone().cancelled_owned()),
             broken: None,
         }
@@ -60,6 +62,7 @@ impl Body for Relay {
             Err(error) => {
                 // The server writes out what it has when there is nothing new to write. Told at once, it would
                 // drop the last pieces with the connection.
+                self.grant.breaks_off(true);
                 self.broken = Some(Broken::Api(error.into()));
                 cx.waker().wake_by_ref();
                 Poll::Pending

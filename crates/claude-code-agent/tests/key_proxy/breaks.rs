@@ -59,7 +59,12 @@ async fn a_stream_that_breaks_at_the_api_breaks_at_the_cli_after_all_it_said() {
             assert_eq!(cli.chunk().await.unwrap().as_deref(), Some(said));
         }
         cli.chunk().await.unwrap_err();
+        assert!(scene.lease.broke_off());
     }
+    let (mut cli, mut api) = scene.exchange().await;
+    api.write(STREAM).await;
+    cli.head().await;
+    assert!(!scene.lease.broke_off(), "this one has not");
 }
 
 #[tokio::test]

@@ -121,7 +121,9 @@ impl Thinking {
             AgentEvent::Subagent(event) => self.subagent(event, at_ms),
             AgentEvent::Plan { steps, .. } => self.plan(steps, at_ms),
             AgentEvent::Notice(notice) => match notice.kind {
-                NoticeKind::TextRestarted => self.retried(&notice.text),
+                NoticeKind::TextRestarted | NoticeKind::ApiRetry => {
+                    self.retried(&notice.text);
+                }
                 NoticeKind::FreshSession | NoticeKind::Warning => self.add(&notice.text, None),
             },
             // The answer's text is the result's value; a sub-agent's is part of its report.
