@@ -1,7 +1,9 @@
 //! Claude Code: what holds of a Codex turn holds of its turns.
 
+mod asks;
 mod ends;
 mod forms;
+mod modes;
 mod secrets;
 mod sessions;
 mod talk;

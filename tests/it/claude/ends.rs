@@ -31,7 +31,7 @@ async fn asleep(world: &World) -> Sleeper {
 }
 
 /// Cancels as Wegent's manager does: the answer comes first, then the turn's only terminal event.
-async fn cancel(world: &World, what: &str) -> View {
+pub(super) async fn cancel(world: &World, what: &str) -> View {
     let report = world
         .backend
         .cancel(&world.executor.url(), TASK, Some(TURN))

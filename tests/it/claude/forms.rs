@@ -6,11 +6,11 @@ use wegent_executor_tests::{Settings, TurnBody, World};
 
 use super::{TASK, TURN, error, world};
 
-const TOKEN: &str = "form-token-5d1c9e07";
-const TOOL: &str = "mcp__forms__interactive_form_question";
+pub(super) const TOKEN: &str = "form-token-5d1c9e07";
+pub(super) const TOOL: &str = "mcp__forms__interactive_form_question";
 
 /// A turn in which the model asks for this form.
-fn asking(world: &World, forms: &FormServer, questions: &Value) -> TurnBody {
+pub(super) fn asking(world: &World, forms: &FormServer, questions: &Value) -> TurnBody {
     let form = json!({"questions": questions});
     with_forms(
         world.claude_turn(TASK, TURN, &format!("Ask. #script:form\n#cmd:{form}")),
@@ -19,7 +19,7 @@ fn asking(world: &World, forms: &FormServer, questions: &Value) -> TurnBody {
 }
 
 /// The server comes as Wegent sends it: as a tool with its authorization.
-fn with_forms(mut turn: TurnBody, forms: &FormServer) -> TurnBody {
+pub(super) fn with_forms(mut turn: TurnBody, forms: &FormServer) -> TurnBody {
     turn.0["tools"] = json!([{
         "type": "mcp", "server_label": "forms", "server_url": forms.url(), "server_type": "streamable-http",
         "server_auth": {"Authorization": format!("Bearer {TOKEN}")},
@@ -27,12 +27,12 @@ fn with_forms(mut turn: TurnBody, forms: &FormServer) -> TurnBody {
     turn
 }
 
-fn one_question() -> Value {
+pub(super) fn one_question() -> Value {
     json!([{"id": "where", "question": "Where to?", "options": [{"label": "Here", "value": "here"}]}])
 }
 
 /// The turn that answers what `call` asked.
-fn answering(turn: TurnBody, call: &str, status: &str, answers: Value) -> TurnBody {
+pub(super) fn answering(turn: TurnBody, call: &str, status: &str, answers: Value) -> TurnBody {
     turn.with(
         "interactive_form_answer",
         json!({
@@ -42,7 +42,7 @@ fn answering(turn: TurnBody, call: &str, status: &str, answers: Value) -> TurnBo
     )
 }
 
-fn waits(view: &View) -> bool {
+pub(super) fn waits(view: &View) -> bool {
     match &view.terminal {
         Some(Terminal::Completed { response, .. }) => {
             response["stop_reason"] == "tool_deferred"
@@ -55,7 +55,7 @@ fn waits(view: &View) -> bool {
 }
 
 /// Runs a turn that asks, and gives the id of what is asked.
-async fn asked(world: &World, turn: &TurnBody, tool: &str) -> String {
+pub(super) async fn asked(world: &World, turn: &TurnBody, tool: &str) -> String {
     let view = world.run(turn).await;
     assert!(waits(&view), "{view:#?}\n{}", world.executor.log());
     let form = view.tools().find(|block| block.name == tool);
@@ -65,7 +65,7 @@ async fn asked(world: &World, turn: &TurnBody, tool: &str) -> String {
 }
 
 /// What the model was told of the answer, quoted by its script.
-async fn answered(world: &World, turn: &TurnBody) -> String {
+pub(super) async fn answered(world: &World, turn: &TurnBody) -> String {
     let view = world.run(turn).await;
     assert!(
         view.completed() && !waits(&view),
