@@ -270,7 +270,9 @@ impl Drive<'_> {
             self.store(&session.id).await?;
         }
         if result.is_error {
-            heard.reported.connection |= result.api_error_status.is_none() && session.broke_off();
+            // An answer that began with 200 and broke off is told with that status.
+            let refused = result.api_error_status.is_some_and(|status| status >= 400);
+            heard.reported.connection |= !refused && session.broke_off();
             if let Some(usage) = heard.usage {
                 self.cx.events.emit(AgentEvent::Usage(usage)).await?;
             }
