@@ -166,11 +166,9 @@ mod tests {
             while let Some((before, after)) = rest.split_once(OPEN) {
                 let Some((path, after)) = after.split_once(CLOSE) else { break };
                 expected.push_str(before);
-                match path.trim() {
-                    "t" => expected.push_str("true"),
-                    "n" => expected.push_str("1.5"),
-                    "again" => expected.push_str("${{t}}"),
-                    _ => expected.push_str(&format!("{OPEN}{path}{CLOSE}")),
+                match lookup(&root(), path.trim()) {
+                    Some(value) => expected.push_str(&value),
+                    None => expected.push_str(&format!("{OPEN}{path}{CLOSE}")),
                 }
                 rest = after;
             }

@@ -116,10 +116,7 @@ fn a_live_request_becomes_a_turn() {
     assert_eq!(turn.identity.user_name.as_deref(), Some("admin"));
     assert_eq!(exposed(&turn.identity.auth_token), Some("<jwt>"));
     assert!(!turn.new_session);
-    assert_eq!(
-        turn.variables.0["metadata"]["backend_url"],
-        "http://backend:8000"
-    );
+    assert_eq!(turn.variables.0["backend_url"], "http://backend:8000");
 }
 
 #[test]
