@@ -3,6 +3,8 @@
 //! Every log of callbacks here passes both of that time's merge rules, which must come to the same stored result.
 
 mod bytes;
+mod hardship;
+mod journey;
 mod lifecycle;
 mod presentation;
 mod sessions;

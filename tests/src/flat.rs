@@ -7,6 +7,10 @@ use crate::{API_KEY, AUTH_TOKEN};
 const CODEX: &str = include_str!("../../crates/wegent-protocol/fixtures/flat/codex-first.json");
 const CLAUDE_CODE: &str =
     include_str!("../../crates/wegent-protocol/fixtures/flat/claudecode-first.json");
+const CODEX_FOLLOW_UP: &str =
+    include_str!("../../crates/wegent-protocol/fixtures/flat/codex-followup.json");
+const CLAUDE_CODE_FOLLOW_UP: &str =
+    include_str!("../../crates/wegent-protocol/fixtures/flat/claudecode-followup.json");
 
 /// What `TASK_INFO` or the body of `POST /api/tasks/execute` holds.
 #[derive(Clone, Debug)]
@@ -15,7 +19,22 @@ pub struct FlatTurn(pub Value);
 impl FlatTurn {
     /// A captured payload for Codex with other ids, prompt, provider and tokens.
     pub fn codex(task: i64, subtask: i64, prompt: &str, base_url: &str) -> Self {
-        let mut turn = Self::captured(CODEX, task, subtask, prompt, base_url);
+        Self::captured_codex(CODEX, task, subtask, prompt, base_url)
+    }
+
+    /// The payload of a task's second message for Codex. Its `resume_session_id` is nobody's.
+    pub fn codex_follow_up(task: i64, subtask: i64, prompt: &str, base_url: &str) -> Self {
+        Self::captured_codex(CODEX_FOLLOW_UP, task, subtask, prompt, base_url)
+    }
+
+    fn captured_codex(
+        payload: &str,
+        task: i64,
+        subtask: i64,
+        prompt: &str,
+        base_url: &str,
+    ) -> Self {
+        let mut turn = Self::captured(payload, task, subtask, prompt, base_url);
         let env = &mut turn.0["bot"][0]["agent_config"]["env"];
         let config = env["CODEX_CONFIG_TOML"].as_str();
         let config = config.expect("the captured payload has a configuration");
@@ -26,6 +45,12 @@ impl FlatTurn {
     /// The same for Claude Code. Its `session_id` is the task's id, as in a task's first turn.
     pub fn claude(task: i64, subtask: i64, prompt: &str, base_url: &str) -> Self {
         Self::captured(CLAUDE_CODE, task, subtask, prompt, base_url)
+            .with("session_id", json!(task.to_string()))
+    }
+
+    /// The payload of a task's second message for Claude Code. Its `session_id` is the task's id again.
+    pub fn claude_follow_up(task: i64, subtask: i64, prompt: &str, base_url: &str) -> Self {
+        Self::captured(CLAUDE_CODE_FOLLOW_UP, task, subtask, prompt, base_url)
             .with("session_id", json!(task.to_string()))
     }
 

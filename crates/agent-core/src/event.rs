@@ -68,6 +68,8 @@ pub enum AgentEvent {
     Usage(Usage),
     /// Something the person should read, that no model said.
     Notice(Notice),
+    /// A request to the model failed and is made again.
+    Retry(Retry),
     /// How far a step of the preparation is. Each event replaces the one before of the same step.
     Preparation(Preparation),
 }
@@ -260,6 +262,18 @@ pub enum NoticeKind {
     ApiRetry,
     /// The agent or its configuration has something to say.
     Warning,
+}
+
+/// A request to the model that failed and that the agent's CLI makes again. Most of them mend themselves: what the
+/// person has to read of it in the answer is a [`Notice`] of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How many there have been in the turn, this one included.
+    pub count: u32,
+    /// How many the CLI makes of one request, if it says so.
+    pub limit: Option<u32>,
+    /// What went wrong, in the CLI's words.
+    pub error: String,
 }
 
 /// How far a step of the preparation is. Only steps that take a while are told of.

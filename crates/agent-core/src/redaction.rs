@@ -220,6 +220,10 @@ impl EventRedactor {
                 self.string(&mut id);
                 vec![Redacted(AgentEvent::Model { id })]
             }
+            AgentEvent::Retry(mut retry) => {
+                self.string(&mut retry.error);
+                vec![Redacted(AgentEvent::Retry(retry))]
+            }
             AgentEvent::Usage(usage) => vec![Redacted(AgentEvent::Usage(usage))],
         }
     }

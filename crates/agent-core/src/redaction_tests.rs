@@ -181,6 +181,11 @@ fn every_other_string_is_redacted() {
                 kind: NoticeKind::Warning,
                 text: secret.to_owned(),
             }),
+            AgentEvent::Retry(crate::Retry {
+                count: 1,
+                limit: None,
+                error: secret.to_owned(),
+            }),
             AgentEvent::Preparation(crate::Preparation {
                 step: crate::PrepareStep::Git,
                 state: crate::PreparationState::Running,

@@ -5,8 +5,8 @@ mod calls;
 use std::collections::HashMap;
 
 use agent_core::{
-    AgentEvent, BlockId, Notice, NoticeKind, ToolCallId,
-    void_text::{AnswerText, Piece, events},
+    AgentEvent, BlockId, Notice, NoticeKind, Retry, ToolCallId,
+    void_text::{AnswerText, Piece, events, restarted},
 };
 
 use self::calls::Call;
@@ -30,6 +30,7 @@ pub(crate) struct Mapper {
     calls: HashMap<ToolCallId, Call>,
     model: String,
     retry_told: bool,
+    retries: u32,
     /// A line was too long to be read; it may have been a part of the answer.
     lost: bool,
 }
@@ -90,7 +91,7 @@ impl Mapper {
         vec![AgentEvent::Model { id: init.model }]
     }
 
-    /// A status that the person sees once, when the wait gets long.
+    /// A failure that the person reads of once, when the wait gets long.
     fn retry(&mut self, retry: &ApiRetry) -> Vec<AgentEvent> {
         tracing::warn!(
             attempt = retry.attempt,
@@ -99,17 +100,29 @@ impl Mapper {
             error = ?retry.error,
             "the model's API failed, claude tries again"
         );
-        let short = retry.attempt < TOLD_FROM_ATTEMPT && retry.retry_delay_ms < TOLD_FROM_DELAY;
-        if short || self.retry_told {
-            return Vec::new();
-        }
-        self.retry_told = true;
         let answered = match retry.error_status {
             Some(status) => format!("answers with HTTP {status}"),
             None => "can't be reached".to_owned(),
         };
-        let text = format!("The model's provider {answered}; the request is tried again.");
-        vec![notice(NoticeKind::ApiRetry, text)]
+        let told = format!("The model's provider {answered}; the request is tried again.");
+        let mut events = vec![self.tried_again(Some(retry.max_retries), told.clone())];
+        let short = retry.attempt < TOLD_FROM_ATTEMPT && retry.retry_delay_ms < TOLD_FROM_DELAY;
+        if !short && !self.retry_told {
+            self.retry_told = true;
+            events.push(notice(NoticeKind::ApiRetry, told));
+        }
+        events
+    }
+
+    /// Something failed and is tried again, by the CLI or by us.
+    pub(crate) fn tried_again(&mut self, limit: Option<u32>, error: String) -> AgentEvent {
+        self.retries += 1;
+        let count = self.retries;
+        AgentEvent::Retry(Retry {
+            count,
+            limit,
+            error,
+        })
     }
 
     fn stream(&mut self, event: StreamEvent) -> Vec<AgentEvent> {

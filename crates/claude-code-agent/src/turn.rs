@@ -164,6 +164,9 @@ impl Drive<'_> {
                     "claude stumbled over an answer, the turn is begun again"
                 );
                 reruns += 1;
+                let error = result.result.unwrap_or_default();
+                let event = heard.mapper.tried_again(Some(RERUNS), error);
+                self.cx.events.emit(event).await?;
                 self.tell_of_rerun(reruns).await?;
                 heard.reported = Reported::default();
                 prompt = Prompt::new(json!(RERUN_PROMPT));

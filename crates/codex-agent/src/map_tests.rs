@@ -138,6 +138,7 @@ fn line(event: &AgentEvent) -> (String, String) {
         ),
         AgentEvent::Question(question) => (format!("question [{}]", question.call), String::new()),
         AgentEvent::Notice(notice) => (format!("notice {:?} ", notice.kind), notice.text.clone()),
+        AgentEvent::Retry(retry) => (format!("retry {} ", retry.count), retry.error.clone()),
         AgentEvent::Model { id } => ("model ".to_owned(), id.clone()),
         AgentEvent::Place { cwd } => ("place ".to_owned(), cwd.clone()),
         AgentEvent::Session(_) => ("session".to_owned(), String::new()),

@@ -4,8 +4,8 @@ use std::{pin::pin, time::Duration};
 
 use agent_core::{
     AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, Notice, NoticeKind,
-    Outcome, Question, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn, TurnCx,
-    Usage, Workspace,
+    Outcome, Question, Retry, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn,
+    TurnCx, Usage, Workspace,
 };
 use codex_app_server::{
     Connection, ConnectionLost, RpcError, ThreadEvent, ThreadStream,
@@ -88,6 +88,8 @@ pub(crate) struct Heard {
     /// What Codex said last of why it gets nowhere. It goes on trying for ever if the provider can't be reached.
     trouble: Option<AgentError>,
     retry_told: bool,
+    /// How often Codex has tried again.
+    retries: u32,
 }
 
 impl Heard {
@@ -110,6 +112,7 @@ impl Heard {
             session_known: false,
             trouble: None,
             retry_told: false,
+            retries: 0,
         }
     }
 
@@ -361,6 +364,15 @@ impl Drive<'_> {
         }
         heard.trouble = Some(failed(&notice.error));
         let in_a_row = heard.watch.trouble();
+        if notice.will_retry {
+            heard.retries += 1;
+            let retry = AgentEvent::Retry(Retry {
+                count: heard.retries,
+                limit: None,
+                error: failed(&notice.error).to_string(),
+            });
+            self.cx.events.emit(retry).await?;
+        }
         if notice.will_retry
             && in_a_row >= TOLD_FROM_ERROR
             && !heard.retry_told

@@ -180,6 +180,7 @@ pub fn services(
         outlets,
         retries,
         identity: config.identity.clone(),
+        codex_events: config.codex_events.clone(),
         image: config.image_environment.as_map().clone(),
         log,
         clock: Clock::System,

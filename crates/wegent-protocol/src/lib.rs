@@ -47,7 +47,8 @@ mod request;
 
 pub use class::{EXECUTOR_RESTARTED, WORKSPACE_UNSUPPORTED, ui_code};
 pub use encode::{
-    Allowance, CumulativeEncoder, Encoder, Message, Recorded, ResponsesEncoder, Rest, Step, encoder,
+    Allowance, CodexEvents, CumulativeEncoder, Encoder, Message, Recorded, ResponsesEncoder, Rest,
+    Step, encoder,
 };
 pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use protocol::Protocol;

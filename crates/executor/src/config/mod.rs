@@ -49,6 +49,8 @@ pub struct Config {
     pub paths: PathsConfig,
     /// The Codex CLI.
     pub codex: CodexConfig,
+    /// What the file is called in which a task's Codex events are kept. `None`: they are not kept.
+    pub codex_events: Option<String>,
     /// The Claude Code CLI.
     pub claude: ClaudeConfig,
     /// What is done in workspaces.

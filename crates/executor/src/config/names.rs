@@ -20,6 +20,10 @@ pub const WEGENT_CALLBACK_PROTOCOL: &str = "WEGENT_CALLBACK_PROTOCOL";
 pub const CODE_SHELL_RESUME_ENABLED: &str = "CODE_SHELL_RESUME_ENABLED";
 /// Whether Codex may run turns with a flat payload. Default on.
 pub const CODEX_SHELL_ENABLED: &str = "CODEX_SHELL_ENABLED";
+/// Whether what Codex does is kept in a file in the task's state folder. Default off.
+pub const CODEX_PERSIST_EVENT_STREAM: &str = "CODEX_PERSIST_EVENT_STREAM";
+/// What that file is called. Default `codex-events.jsonl`.
+pub const CODEX_EVENT_STREAM_FILENAME: &str = "CODEX_EVENT_STREAM_FILENAME";
 /// Where callbacks are posted. Without it they are dropped.
 pub const CALLBACK_URL: &str = "CALLBACK_URL";
 /// Base URL of Wegent's backend; goes before [`TASK_API_DOMAIN`].

@@ -25,6 +25,8 @@ const LARGEST_BODY_LIMIT_MIB: usize = 2048;
 
 /// How long the end of a task at the start is held back unless another time is set.
 const TASK_INFO_HOLD: Duration = Duration::from_secs(5);
+/// The name of the file with Codex's events.
+const CODEX_EVENTS: &str = "codex-events.jsonl";
 
 /// The longest name an executor may have, in bytes: it names a folder too.
 const LONGEST_NAME: usize = 200;
@@ -57,6 +59,7 @@ impl Config {
             server: server(&mut reader),
             paths: paths(&mut reader),
             codex: codex(&mut reader),
+            codex_events: codex_events(&mut reader),
             claude: claude(&mut reader),
             prepare: prepare(&mut reader),
             git: git(&mut reader, &mut warnings),
@@ -308,6 +311,15 @@ fn codex(reader: &mut Reader<'_>) -> CodexConfig {
             None => default.routing,
         },
     }
+}
+
+fn codex_events(reader: &mut Reader<'_>) -> Option<String> {
+    let expected = "a file's name of at most 200 bytes, without a folder";
+    let name = reader.parsed(names::CODEX_EVENT_STREAM_FILENAME, expected, |name| {
+        is_folder_name(name).then(|| name.to_owned())
+    });
+    let name = name.unwrap_or_else(|| CODEX_EVENTS.to_owned());
+    (reader.flag(names::CODEX_PERSIST_EVENT_STREAM) == Some(true)).then_some(name)
 }
 
 fn approvals(reader: &mut Reader<'_>) -> Option<Approvals> {

@@ -356,3 +356,18 @@ fn git_is_configured_and_its_mistakes_are_told() {
     );
     assert!(!told.concat().contains("-value"), "{told:?}");
 }
+
+#[test]
+fn codex_events_are_kept_only_where_it_is_asked_for_and_never_elsewhere() {
+    assert_eq!(good(&[]).codex_events, None);
+    let named = ("CODEX_EVENT_STREAM_FILENAME", "what.jsonl");
+    assert_eq!(good(&[named]).codex_events, None);
+    let on = ("CODEX_PERSIST_EVENT_STREAM", "yes");
+    let name = |variables: &[(&str, &str)]| good(variables).codex_events;
+    assert_eq!(name(&[on]).as_deref(), Some("codex-events.jsonl"));
+    assert_eq!(name(&[on, named]).as_deref(), Some("what.jsonl"));
+    for name in ["../x", "/etc/passwd", ".."] {
+        let error = read(&[on, ("CODEX_EVENT_STREAM_FILENAME", name)]).unwrap_err();
+        assert!(error.to_string().contains("CODEX_EVENT_STREAM_FILENAME"));
+    }
+}

@@ -6,7 +6,7 @@ use agent_core::{CancelHandle, CancelReason};
 use journal::{Cursor, JournalError, Reader, Seq, Wait};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use wegent_protocol::{Allowance, Encoder, Message, RecordBody, Recorded, TurnRecord};
 
@@ -117,24 +117,10 @@ impl Courier {
             }
             self.cursor.note_sending(Seq(message.through))?;
             let sent_at = Instant::now();
-            let mut taken = self.route.post(&message).await;
-            self.pace.sent(sent_at, message.rest);
-            if !taken
-                && message.required
-                && let Some(turn) = &self.terms.turn
-            {
-                turn.cancel(CancelReason::Rejected);
-            }
-            // The endpoint refused the turn's end: perhaps it takes the smallest one.
-            if !taken
-                && message.terminal
-                && let Some(smallest) = self.encoder.minimal_terminal()
-            {
-                taken = self.route.post(&smallest).await;
-            }
-            self.cursor.ack(Seq(message.through))?;
-            self.progress.send_replace(Seq(message.through));
             if message.terminal {
+                let smallest = self.encoder.minimal_terminal();
+                let taken = self.route.post_end(&message, smallest.as_ref()).await;
+                self.sent(&message)?;
                 // A terminal message is made of the record that says how the turn ended.
                 let status = self.ended.unwrap_or(RunStatus::Failed);
                 return Ok(match taken {
@@ -142,7 +128,23 @@ impl Courier {
                     false => Delivery::Refused(status),
                 });
             }
+            let verdict = self.route.post(&message).await;
+            self.pace.sent(sent_at, message.rest);
+            if verdict == Verdict::Refused
+                && message.required
+                && let Some(turn) = &self.terms.turn
+            {
+                turn.cancel(CancelReason::Rejected);
+            }
+            self.sent(&message)?;
         }
+    }
+
+    /// There is no more to do about a message.
+    fn sent(&mut self, message: &Message) -> Result<(), JournalError> {
+        self.cursor.ack(Seq(message.through))?;
+        self.progress.send_replace(Seq(message.through));
+        Ok(())
     }
 
     /// Folds what was delivered before, so that the encoder stands where it stood.
@@ -264,9 +266,10 @@ impl Route {
         held
     }
 
-    /// Posts until the endpoint takes or refuses the message. True when it took it.
-    async fn post(&self, message: &Message) -> bool {
+    /// Posts until the endpoint takes or refuses the message, or could not take it too often if it can be done without.
+    async fn post(&self, message: &Message) -> Verdict {
         let mut backoff = Backoff::new(self.policy);
+        let mut answers = 0;
         loop {
             self.held().await;
             match self
@@ -274,27 +277,62 @@ impl Route {
                 .post(&message.key, message.body.clone())
                 .await
             {
-                Posted::Accepted => return true,
+                Posted::Accepted => return Verdict::Taken,
                 Posted::Refused { status, why } => {
-                    tracing::warn!(
-                        status,
-                        why,
-                        event = message.event_type,
-                        key = message.key,
-                        "callback refused"
-                    );
-                    return false;
+                    let (event, key) = (message.event_type, &message.key);
+                    tracing::warn!(status, why, event, key, "callback refused");
+                    return Verdict::Refused;
                 }
                 // Its failure is the cancel's doing, not the endpoint's.
                 Posted::Retry { .. } if self.gates.iter().any(Gate::is_held) => {}
-                Posted::Retry { why, after } => {
+                Posted::Retry {
+                    why,
+                    after,
+                    answered,
+                } => {
+                    answers = if answered { answers + 1 } else { 0 };
+                    if message.repeated && answers >= self.policy.tries_of_repeated {
+                        let (event, key) = (message.event_type, &message.key);
+                        tracing::warn!(answers, why, event, key, "callback passed over");
+                        return Verdict::PassedOver;
+                    }
                     let delay = backoff.after_failure(after);
                     report(&backoff, &why, delay, message);
-                    tokio::time::sleep(delay).await;
+                    sleep(delay).await;
                 }
             }
         }
     }
+
+    /// Posts the turn's end, and if the endpoint does not take it, the smallest one, until it takes or refuses it. Nothing
+    /// repeats the end, so it is offered for as long as there is hope. True when it was taken.
+    async fn post_end(&self, end: &Message, smallest: Option<&Message>) -> bool {
+        loop {
+            let whole = self.post(end).await;
+            if whole == Verdict::Taken {
+                return true;
+            }
+            let Some(smallest) = smallest else {
+                return false;
+            };
+            match self.post(smallest).await {
+                Verdict::Taken => return true,
+                Verdict::Refused => return false,
+                Verdict::PassedOver => sleep(self.policy.rest_before_end).await,
+            }
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The endpoint has it.
+    Taken,
+    /// The endpoint will never take it.
+    Refused,
+    /// The endpoint could not take it too often, and can do without.
+    PassedOver,
 }
 
 /// An outage is told once loudly, then now and then.

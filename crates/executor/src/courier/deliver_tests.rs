@@ -12,7 +12,9 @@ use journal::{LogName, Store, TurnLog, Writer};
 use redact::Secrets;
 use serde_json::json;
 use tokio::sync::Semaphore;
-use wegent_protocol::{RecordBody, ResponsesEncoder, TurnHeader, decode};
+use wegent_protocol::{
+    CumulativeEncoder, EndKind, RecordBody, ResponsesEncoder, TurnEnd, TurnHeader, decode,
+};
 
 use super::*;
 
@@ -208,4 +210,104 @@ async fn progress_tells_what_the_endpoint_has_taken() {
         progress.changed().await.is_err(),
         "nobody delivers any more"
     );
+}
+
+/// An endpoint that answers, and can't take what `takes` says no to.
+struct Choosy {
+    takes: fn(&str, usize) -> bool,
+    seen: Mutex<Vec<String>>,
+}
+
+impl Transport for Choosy {
+    fn post<'a>(&'a self, key: &'a str, _body: Bytes) -> BoxFuture<'a, Posted> {
+        let mut seen = self.seen.lock().unwrap();
+        seen.push(key.to_owned());
+        let times = seen.iter().filter(|other| *other == key).count();
+        Box::pin(std::future::ready(match (self.takes)(key, times) {
+            true => Posted::Accepted,
+            false => Posted::Retry {
+                why: "502 Bad Gateway".to_owned(),
+                after: None,
+                answered: true,
+            },
+        }))
+    }
+}
+
+/// The kinds of cumulative callbacks of a turn, each with how often it was sent.
+async fn offered(takes: fn(&str, usize) -> bool) -> (Delivery, Vec<(String, usize)>) {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path()).unwrap();
+    let log = store
+        .create::<TurnRecord>(&LogName::new("1.2.1").unwrap())
+        .unwrap();
+    let mut writer = log.writer().unwrap();
+    begin(&mut writer);
+    words(&mut writer, 3);
+    let kind = EndKind::Failed {
+        class: agent_core::ErrorClass::Agent,
+        message: "broken".to_owned(),
+        code: None,
+    };
+    let end = TurnEnd {
+        kind,
+        usage: None,
+        tool_called: false,
+        session: None,
+        changes: agent_core::FileChanges::default(),
+    };
+    let end = redact_value(&Secrets::new(), end).unwrap();
+    writer
+        .append_last(&TurnRecord {
+            at_ms: 0,
+            body: RecordBody::Ended(Box::new(end)),
+        })
+        .unwrap();
+    let transport = Arc::new(Choosy {
+        takes,
+        seen: Mutex::default(),
+    });
+    let courier = Courier::new(
+        log.reader(Seq::START),
+        log.cursor().unwrap(),
+        Box::new(CumulativeEncoder::new()),
+        Arc::clone(&transport) as Arc<dyn Transport>,
+        Terms::default(),
+        RetryPolicy::default(),
+    );
+    let delivery = courier.run().await.unwrap();
+    let mut kinds: Vec<(String, usize)> = Vec::new();
+    for key in transport.seen.lock().unwrap().iter() {
+        let kind = key.rsplit('-').next().unwrap();
+        match kinds.last_mut() {
+            Some((last, times)) if last == kind => *times += 1,
+            _ => kinds.push((kind.to_owned(), 1)),
+        }
+    }
+    (delivery, kinds)
+}
+
+fn kinds(kinds: &[(&str, usize)]) -> Vec<(String, usize)> {
+    let owned = |(kind, times): &(&str, usize)| ((*kind).to_owned(), *times);
+    kinds.iter().map(owned).collect()
+}
+
+/// The endpoint is there, and never takes what comes before the end: no later message waits for it for ever.
+#[tokio::test(start_paused = true)]
+async fn what_is_repeated_later_is_passed_over_in_the_end() {
+    let (delivery, sent) = offered(|key, _| key.ends_with("-end")).await;
+    assert_eq!(delivery, Delivery::Delivered(RunStatus::Failed));
+    let expected = [("started", 12), ("init", 12), ("last", 12), ("end", 1)];
+    assert_eq!(sent, kinds(&expected));
+}
+
+/// It takes no end but the smallest one, and that late.
+#[tokio::test(start_paused = true)]
+async fn the_end_is_offered_whole_and_small_until_it_is_taken() {
+    let (delivery, sent) =
+        offered(|key, times| !key.ends_with("-end") && (!key.ends_with("-min") || times > 12))
+            .await;
+    assert_eq!(delivery, Delivery::Delivered(RunStatus::Failed));
+    let ends = [("end", 12), ("min", 12), ("end", 12), ("min", 1)];
+    assert_eq!(sent[3..], kinds(&ends));
 }

@@ -15,6 +15,11 @@ pub struct RetryPolicy {
     pub retry_after_cap: Duration,
     /// How long one request may take.
     pub request_timeout: Duration,
+    /// After so many answers in a row that it can't take it now, the endpoint is not asked again for a message that is
+    /// repeated by a later one.
+    pub tries_of_repeated: u32,
+    /// How long to wait before the end is offered anew to an endpoint that could not take it so often.
+    pub rest_before_end: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -24,6 +29,8 @@ impl Default for RetryPolicy {
             cap: Duration::from_secs(1),
             retry_after_cap: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
+            tries_of_repeated: 12,
+            rest_before_end: Duration::from_secs(30),
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Posted {
         why: String,
         /// How long the endpoint asked to wait.
         after: Option<Duration>,
+        /// The endpoint was there: it answered that it can't take the message now.
+        answered: bool,
     },
     /// The reader will never take it.
     Refused {
@@ -68,6 +70,7 @@ impl Transport for HttpTransport {
                     return Posted::Retry {
                         why: error_chain(&error),
                         after: None,
+                        answered: false,
                     };
                 }
             };
@@ -83,6 +86,7 @@ impl Transport for HttpTransport {
                 Err(error) => Posted::Retry {
                     why: error_chain(&error.without_url()),
                     after: None,
+                    answered: false,
                 },
             }
         })
@@ -106,7 +110,11 @@ async fn judge(response: reqwest::Response) -> Posted {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
         );
     if transient {
-        Posted::Retry { why, after }
+        Posted::Retry {
+            why,
+            after,
+            answered: true,
+        }
     } else {
         Posted::Refused {
             status: status.as_u16(),

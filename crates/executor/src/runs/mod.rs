@@ -6,6 +6,7 @@
 //! couriers back.
 
 mod api;
+mod event_file;
 mod gate;
 mod ledger;
 mod log_name;

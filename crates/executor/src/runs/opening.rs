@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use agent_core::{Attempt, CancelHandle, environment, prepare::Preparer, redaction::EventRedactor};
+use agent_core::{
+    AgentKind, Attempt, CancelHandle, environment, prepare::Preparer, redaction::EventRedactor,
+};
 use journal::{Retention, Seq, Store};
 use redact::{Added, Secrets};
 use secrecy::ExposeSecret;
@@ -11,6 +13,7 @@ use wegent_protocol::{Dispatch, Protocol, TurnHeader, TurnRecord, Work};
 
 use super::{
     Gate, HoldGuard, SubmitError,
+    event_file::EventFile,
     log_name::TurnLogName,
     recorder::Recorder,
     recover::Pending,
@@ -45,6 +48,8 @@ pub struct Services {
     pub retries: RetryPolicy,
     /// The name that callbacks bear when the request gives none.
     pub identity: IdentityConfig,
+    /// What the file is called in which Codex's events are kept, in a task's state folder. `None`: they are not kept.
+    pub codex_events: Option<String>,
     /// The executor's own environment: its secrets must not be shown.
     pub image: environment::Environment,
     /// What must not be in the log.
@@ -108,7 +113,10 @@ impl Services {
             protocol: dispatch.protocol,
         };
         let begun = Recorder::begin(log, redactor, header, self.clock.clone()).await;
-        let recorder = begun.map_err(SubmitError::journal)?;
+        let mut recorder = begun.map_err(SubmitError::journal)?;
+        if let Some(file) = self.event_file(&dispatch) {
+            recorder.keep_events(file);
+        }
         let turn_gate = Gate::default();
         let hold = HoldGuard::new(turn_gate.hold());
         let (cancel_handle, cancel) = CancelHandle::new();
@@ -189,6 +197,15 @@ impl Services {
             secrets.add(secret);
         }
         secrets
+    }
+
+    fn event_file(&self, dispatch: &Dispatch) -> Option<EventFile> {
+        let Work::Turn(turn) = &dispatch.work else {
+            return None;
+        };
+        let name = self.codex_events.as_ref()?;
+        let folder = self.preparer.layout.state_folder(dispatch.key.task);
+        (turn.agent == AgentKind::Codex).then(|| EventFile::new(&folder, name))
     }
 
     fn job(&self, dispatch: Dispatch, attempt: Attempt) -> Job {

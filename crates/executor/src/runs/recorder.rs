@@ -8,6 +8,7 @@ use journal::{JournalError, Seq, TurnLog, Writer};
 use tokio::task::JoinSet;
 use wegent_protocol::{EndKind, RecordBody, TurnEnd, TurnHeader, TurnRecord};
 
+use super::event_file::EventFile;
 use crate::clock::Clock;
 
 /// Writes the records of one turn. [`end`](Self::end) consumes it, so nothing can follow the end.
@@ -18,6 +19,8 @@ pub(super) struct Recorder {
     redactor: EventRedactor,
     clock: Clock,
     facts: Facts,
+    /// Where an operator reads what Codex did.
+    events: Option<EventFile>,
     /// Events that could not be appended since the last one that was.
     dropped: u64,
     /// Syncs under way: never waited for before an event is sent.
@@ -56,16 +59,22 @@ impl Recorder {
             redactor,
             clock,
             facts: Facts::default(),
+            events: None,
             dropped: 0,
             syncs: JoinSet::new(),
         })
+    }
+
+    /// Writes what is recorded from now on into this file, too.
+    pub(super) fn keep_events(&mut self, file: EventFile) {
+        self.events = Some(file);
     }
 
     /// Records one event.
     pub(super) fn event(&mut self, event: AgentEvent) {
         let sync = self.note(&event);
         for event in self.redactor.push(event) {
-            self.append(RecordBody::Event(event));
+            self.show(event);
         }
         if sync {
             self.sync_later();
@@ -100,7 +109,7 @@ impl Recorder {
     /// Records the end, waits until it is on disk, and closes the log.
     pub(super) async fn end(mut self, kind: EndKind) {
         for event in self.redactor.finish() {
-            self.append(RecordBody::Event(event));
+            self.show(event);
         }
         let Facts {
             tool_called,
@@ -121,6 +130,9 @@ impl Recorder {
                 .redact_value(unspeakable(tool_called))
                 .expect("our own words hold no secret")
         });
+        if let Some(file) = self.events.take() {
+            file.end(&end.kind, end.usage.as_ref());
+        }
         let last = TurnRecord {
             at_ms: self.clock.now_ms(),
             body: RecordBody::Ended(Box::new(end)),
@@ -152,6 +164,13 @@ impl Recorder {
             }
             _ => false,
         }
+    }
+
+    fn show(&mut self, event: Redacted<AgentEvent>) {
+        if let Some(file) = &mut self.events {
+            file.event(&event);
+        }
+        self.append(RecordBody::Event(event));
     }
 
     fn append(&mut self, body: RecordBody) {

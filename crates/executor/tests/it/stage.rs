@@ -90,6 +90,7 @@ pub(crate) fn services(root: &Path, agent: impl Agent, seen: &Arc<Seen>) -> Serv
             name: "e".to_owned(),
             namespace: None,
         },
+        codex_events: None,
         image: Default::default(),
         log: LogSecrets::default(),
         clock: Clock::System,

@@ -104,7 +104,7 @@ impl Fold {
             AgentEvent::Model { id } => self.model = Some(id.clone()),
             AgentEvent::Usage(usage) => self.usage = Some(usage.clone()),
             // Its interface has no place for it.
-            AgentEvent::Place { .. } => {}
+            AgentEvent::Place { .. } | AgentEvent::Retry(_) => {}
             AgentEvent::Text {
                 delta,
                 parent: None,

@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use self::{cumulative::CumulativeEncoder, responses::ResponsesEncoder};
+pub use self::{
+    cumulative::{CodexEvents, CumulativeEncoder},
+    responses::ResponsesEncoder,
+};
 use crate::{Protocol, TurnRecord};
 
 /// A record with its place in the turn's journal.
@@ -48,6 +51,9 @@ pub struct Message {
     pub event_type: &'static str,
     /// Whether a definite refusal of it says that the platform does not want the turn at all.
     pub required: bool,
+    /// Whether a later message says the same again, so that the turn's reader can do without this one. Of the turn's
+    /// last message [`Encoder::minimal_terminal`] says what is needed.
+    pub repeated: bool,
     /// How long to let the endpoint rest after it.
     pub rest: Rest,
 }

@@ -223,6 +223,7 @@ impl Names {
             key,
             event_type: data.event_type(),
             required: false,
+            repeated: false,
             rest: super::Rest::default(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use agent_core::{
     AgentEvent, AgentKind, CancelReason, ErrorClass, Field, Form, Notice, NoticeKind, PlanStatus,
-    PlanStep, Preparation, PreparationState, PrepareStep, Question, SessionId, SessionRef,
+    PlanStep, Preparation, PreparationState, PrepareStep, Question, Retry, SessionId, SessionRef,
     ToolEvent, ToolStatus, Usage,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -69,6 +69,11 @@ fn happening() -> impl Strategy<Value = RecordBody> {
             id: SessionId::new("t").unwrap()
         })),
         Just(AgentEvent::BlockEnd { block: block("m") }),
+        words().prop_map(|error| AgentEvent::Retry(Retry {
+            count: 1,
+            limit: None,
+            error
+        })),
     ];
     let plan = select(vec![PlanStatus::Pending, PlanStatus::Completed]).prop_map(|status| {
         let steps = vec![PlanStep {

@@ -18,9 +18,9 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// How many events are kept.
 const MAX_EVENTS: usize = 5000;
 
-/// The events of a Codex turn; those of other agents' turns are none.
+/// The events of a Codex turn; those of other agents' turns are none. Bounded: some 1 MB, each text 16 KB.
 #[derive(Debug)]
-pub(super) struct CodexEvents {
+pub struct CodexEvents {
     codex: bool,
     all: Vec<Box<RawValue>>,
     bytes: usize,
@@ -35,7 +35,8 @@ pub(super) struct CodexEvents {
 }
 
 impl CodexEvents {
-    pub(super) fn new(codex: bool) -> Self {
+    /// No events yet. `codex`: whether it is a turn of Codex's at all.
+    pub fn new(codex: bool) -> Self {
         Self {
             codex,
             all: Vec::new(),
@@ -60,13 +61,14 @@ impl CodexEvents {
     }
 
     /// Takes the events that were not taken yet.
-    pub(super) fn take_new(&mut self) -> Vec<Box<RawValue>> {
+    pub fn take_new(&mut self) -> Vec<Box<RawValue>> {
         let new = self.all[self.sent..].to_vec();
         self.sent = self.all.len();
         new
     }
 
-    pub(super) fn take_in(&mut self, event: &AgentEvent) {
+    /// Takes in what happened.
+    pub fn take_in(&mut self, event: &AgentEvent) {
         if !self.codex {
             return;
         }
@@ -98,6 +100,9 @@ impl CodexEvents {
             AgentEvent::Notice(notice) => {
                 self.add(json!({"type": "error", "message": bounded(&notice.text, MAX_TEXT)}));
             }
+            AgentEvent::Retry(retry) => {
+                self.add(json!({"type": "error", "message": bounded(&retry.error, MAX_TEXT)}));
+            }
             AgentEvent::Text { .. }
             | AgentEvent::Reasoning { .. }
             | AgentEvent::Model { .. }
@@ -109,7 +114,7 @@ impl CodexEvents {
     }
 
     /// The last events.
-    pub(super) fn end(&mut self, kind: &EndKind, usage: Option<&Usage>) {
+    pub fn end(&mut self, kind: &EndKind, usage: Option<&Usage>) {
         if !self.codex {
             return;
         }

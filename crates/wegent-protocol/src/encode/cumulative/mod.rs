@@ -10,6 +10,16 @@
 //!   callback once it has another), then the terminal callback, which is complete in itself. After a cancel nothing
 //!   comes before it: a `RUNNING` would bring the turn back to life. It then repeats the text that was sent last.
 //!
+//! What a snapshot says the next one says again, and the terminal callback has all events, so that the courier may pass
+//! over what the endpoint can't take ([`Message::repeated`]): Wegent's manager answers 502 for whatever its backend
+//! refuses, for as long as it is asked.
+//!
+//! # How often
+//!
+//! Up to 250 KB a snapshot is followed by the next one so that about 100 KB are sent in a second. Beyond that it is the
+//! time that is kept, not the rate: somebody watches, and a second callback is never more than 3 s after the first,
+//! sending included. An answer of 1 MB costs up to 400 KB in a second then.
+//!
 //! A snapshot that is made again after a crash covers the same records and may hold more than the first one did: it may
 //! have been an increment then.
 
@@ -26,8 +36,8 @@ use std::time::Duration;
 use agent_core::{AgentEvent, AgentKind, SessionRef, Usage};
 use bytes::Bytes;
 
+pub use self::events::CodexEvents;
 use self::{
-    events::CodexEvents,
     thinking::Thinking,
     wire::{Callback, ResultBody, Status},
     workbench::Workbench,
@@ -37,8 +47,8 @@ use crate::{EndKind, RecordBody, TaskFacts, TurnEnd, TurnHeader, TurnRecord};
 
 /// The least time between two messages; what is recorded meanwhile makes one.
 const LEAST_REST: Duration = Duration::from_millis(250);
-/// The longest time between two snapshots, however large they are.
-const LONGEST_REST: Duration = Duration::from_millis(2900);
+/// The longest time between the beginnings of two snapshots, however large they are; sending a large one takes its time.
+const LONGEST_REST: Duration = Duration::from_millis(2500);
 /// How many bytes of snapshots are sent in a second, up to the longest rest.
 const BYTES_PER_SECOND: u64 = 100_000;
 /// How long an error's text is in the smallest terminal message, in bytes.
@@ -239,6 +249,7 @@ impl Turn {
             | AgentEvent::Subagent(_)
             | AgentEvent::Plan { .. }
             | AgentEvent::Model { .. }
+            | AgentEvent::Retry(_)
             | AgentEvent::Preparation(_)
             | AgentEvent::Place { .. } => {}
         }
@@ -491,6 +502,7 @@ impl Turn {
             key: format!("{key}-{attempt}-{seq}-{kind}"),
             event_type: status.as_str(),
             required: false,
+            repeated: true,
             rest: Rest::default(),
         }
     }

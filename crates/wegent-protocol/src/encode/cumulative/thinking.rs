@@ -4,7 +4,7 @@
 //! the steps: it streams as the result's `value`.
 
 use agent_core::{
-    AgentEvent, BlockId, NoticeKind, PlanStep, Preparation, PreparationState, PrepareStep,
+    AgentEvent, BlockId, PlanStep, Preparation, PreparationState, PrepareStep, Retry,
     SubagentEvent, ToolCallId, ToolEvent, ToolStatus, Usage,
 };
 use serde::Serialize;
@@ -120,12 +120,10 @@ impl Thinking {
             }
             AgentEvent::Subagent(event) => self.subagent(event, at_ms),
             AgentEvent::Plan { steps, .. } => self.plan(steps, at_ms),
-            AgentEvent::Notice(notice) => match notice.kind {
-                NoticeKind::TextRestarted | NoticeKind::ApiRetry => {
-                    self.retried(&notice.text);
-                }
-                NoticeKind::FreshSession | NoticeKind::Warning => self.add(&notice.text, None),
-            },
+            // Told of by its retry already.
+            AgentEvent::Notice(notice) if notice.kind == NoticeKind::ApiRetry => {}
+            AgentEvent::Notice(notice) => self.add(&notice.text, None),
+            AgentEvent::Retry(retry) => self.retried(retry),
             // The answer's text is the result's value; a sub-agent's is part of its report.
             AgentEvent::Text { .. } => self.introduce(true),
             AgentEvent::Preparation(told) => self.prepared(told),
@@ -383,8 +381,13 @@ impl Thinking {
         }
     }
 
-    fn retried(&mut self, text: &str) {
-        let details = json!({"error": bounded(text, MAX_TEXT_LATE)});
+    fn retried(&mut self, retry: &Retry) {
+        let details = json!({
+            "retry_count": retry.count,
+            "max_retries": retry.limit,
+            "session_id": self.session,
+            "error": bounded(&retry.error, MAX_TEXT_LATE),
+        });
         self.add("thinking.api_error_retry", Some(details));
     }
 
