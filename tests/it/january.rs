@@ -25,7 +25,7 @@ const AGENTS: [(&str, Payload, &str); 2] = [
 ];
 
 /// A world in which both agents can run.
-async fn world(test: &str) -> Option<World> {
+async fn real_world(test: &str) -> Option<World> {
     testkit::cli::require_codex(test)?;
     World::with_claude(test, Options::default(), |settings| {
         settings.set("CLAUDE_CODE_MAX_RETRIES", "1");

@@ -89,6 +89,7 @@ struct Run {
     /// What holds the settings until they have been read.
     config: Option<Secret>,
     retry_told: bool,
+    retries: u32,
 }
 
 /// A file with secrets; removed when this is dropped.
@@ -255,6 +256,7 @@ impl Drive<'_> {
             watch: Watchdog::new(self.config.deadlines),
             config: Some(config),
             retry_told: false,
+            retries: 0,
         };
         Ok((run, lines))
     }
@@ -291,6 +293,13 @@ impl Drive<'_> {
                     if is_hopeless(&error) {
                         return Ok(End::Failed(failed(&error)));
                     }
+                    run.retries += 1;
+                    let retry = AgentEvent::Retry(Retry {
+                        count: run.retries,
+                        limit: None,
+                        error: failed(&error).to_string(),
+                    });
+                    self.cx.events.emit(retry).await?;
                     if run.watch.trouble() >= 2
                         && !std::mem::replace(&mut run.retry_told, true)
                         && let Some(text) = retried(&error)

@@ -11,7 +11,7 @@ use testkit::{
 };
 use wegent_executor_tests::{API_KEY, PATIENCE, World, private_folder};
 
-use super::{AGENTS, TASK, TURN, completed, world};
+use super::{AGENTS, TASK, TURN, completed, real_world};
 
 /// A world with both agents and another model.
 async fn world_with(test: &str, model: Options) -> Option<World> {
@@ -118,7 +118,7 @@ async fn streams(world: &World, payload: &Value, subtask: i64) {
 #[tokio::test]
 async fn what_can_never_be_taken_does_not_keep_the_end_back() {
     let test = "what_can_never_be_taken_does_not_keep_the_end_back";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     // So many that the first callback is passed over.
@@ -189,7 +189,7 @@ async fn a_question_ends_the_turn_as_its_text_and_the_next_message_follows() {
 /// Claude asks by a tool of its own.
 #[tokio::test]
 async fn a_question_of_claude_is_the_end_of_its_turn() {
-    let Some(world) = world("a_question_of_claude_is_the_end_of_its_turn").await else {
+    let Some(world) = real_world("a_question_of_claude_is_the_end_of_its_turn").await else {
         return;
     };
     let turn = world.flat_claude(TASK, TURN, "Go. #script:ask");
@@ -238,7 +238,7 @@ async fn codex_events_are_kept_in_a_file_without_secrets() {
 
 #[tokio::test]
 async fn what_is_not_run_here_says_so_in_its_own_form() {
-    let Some(world) = world("what_is_not_run_here_says_so_in_its_own_form").await else {
+    let Some(world) = real_world("what_is_not_run_here_says_so_in_its_own_form").await else {
         return;
     };
     let validation = include_str!("../../../crates/wegent-protocol/fixtures/flat/validation.json");

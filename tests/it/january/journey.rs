@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::cumulative::Stored;
 use wegent_executor_tests::{FlatTurn, World};
 
-use super::{AGENTS, completed, world};
+use super::{AGENTS, completed, real_world};
 
 /// Whether the model was asked with exactly this text of the person's.
 fn was_asked(world: &World, text: &str) -> bool {
@@ -20,7 +20,7 @@ fn was_asked(world: &World, text: &str) -> bool {
 
 #[tokio::test]
 async fn from_the_payload_to_the_file_on_disk() {
-    let Some(world) = world("from_the_payload_to_the_file_on_disk").await else {
+    let Some(world) = real_world("from_the_payload_to_the_file_on_disk").await else {
         return;
     };
     for (task, (agent, payload, _)) in (1..).zip(AGENTS) {
@@ -45,7 +45,7 @@ async fn from_the_payload_to_the_file_on_disk() {
 #[tokio::test]
 async fn what_an_earlier_stage_said_is_passed_on_unchanged() {
     let test = "what_an_earlier_stage_said_is_passed_on_unchanged";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     for (task, (agent, payload, _)) in (1..).zip(AGENTS) {
@@ -77,7 +77,7 @@ fn follow_up(world: &World, agent: &str, task: i64, before: &Stored) -> FlatTurn
 #[tokio::test]
 async fn a_captured_follow_up_goes_on_in_the_same_process_with_its_own_prompt() {
     let test = "a_captured_follow_up_goes_on_in_the_same_process_with_its_own_prompt";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     for (task, (agent, payload, key)) in (1..).zip(AGENTS) {
@@ -102,7 +102,7 @@ async fn a_captured_follow_up_goes_on_in_the_same_process_with_its_own_prompt() 
 #[tokio::test]
 async fn the_conversation_goes_on_in_a_new_container() {
     let test = "january: the_conversation_goes_on_in_a_new_container";
-    let Some(mut world) = world(test).await else {
+    let Some(mut world) = real_world(test).await else {
         return;
     };
     let mut before = Vec::new();

@@ -5,12 +5,12 @@ use testkit::backend::{Fault, Rule};
 
 use wegent_executor_tests::{PATIENCE, until};
 
-use super::{AGENTS, TASK, TURN, completed, world};
+use super::{AGENTS, TASK, TURN, completed, real_world};
 
 #[tokio::test]
 async fn a_turn_is_answered_at_once_and_stored_alike_by_both_backends() {
     let test = "a_turn_is_answered_at_once_and_stored_alike_by_both_backends";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     for (task, (agent, payload, session)) in (1..).zip(AGENTS) {
@@ -38,7 +38,7 @@ async fn a_turn_is_answered_at_once_and_stored_alike_by_both_backends() {
 #[tokio::test]
 async fn the_next_turn_goes_on_with_the_conversation_that_the_platform_names() {
     let test = "the_next_turn_goes_on_with_the_conversation_that_the_platform_names";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     for (task, (agent, payload, key)) in (1..).zip(AGENTS) {
@@ -67,7 +67,7 @@ async fn the_next_turn_goes_on_with_the_conversation_that_the_platform_names() {
 #[tokio::test]
 async fn a_task_at_the_start_runs_as_a_posted_one_does_and_its_end_is_held_back() {
     let test = "a_task_at_the_start_runs_as_a_posted_one_does_and_its_end_is_held_back";
-    let Some(mut world) = world(test).await else {
+    let Some(mut world) = real_world(test).await else {
         return;
     };
     for (task, (agent, payload, _)) in (1..).zip(AGENTS) {
@@ -131,7 +131,7 @@ async fn a_task_at_the_start_runs_as_a_posted_one_does_and_its_end_is_held_back(
 #[tokio::test]
 async fn a_task_at_the_start_that_cannot_be_read_fails_by_callback() {
     let test = "a_task_at_the_start_that_cannot_be_read_fails_by_callback";
-    let Some(mut world) = world(test).await else {
+    let Some(mut world) = real_world(test).await else {
         return;
     };
     world.executor.terminate().await;
@@ -150,7 +150,7 @@ async fn a_task_at_the_start_that_cannot_be_read_fails_by_callback() {
 #[tokio::test]
 async fn a_definite_refusal_of_the_first_callback_ends_the_turn() {
     let test = "a_definite_refusal_of_the_first_callback_ends_the_turn";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     world.backend.inject(Rule::next(1, Fault::Status(422)));
@@ -165,7 +165,7 @@ async fn a_definite_refusal_of_the_first_callback_ends_the_turn() {
 #[tokio::test]
 async fn an_outage_holds_nothing_up_and_loses_nothing() {
     let test = "an_outage_holds_nothing_up_and_loses_nothing";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     world.backend.go_away().await;
@@ -186,7 +186,7 @@ async fn an_outage_holds_nothing_up_and_loses_nothing() {
 #[tokio::test]
 async fn a_cancelled_turn_says_so_once_and_keeps_its_conversation() {
     let test = "a_cancelled_turn_says_so_once_and_keeps_its_conversation";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     for (task, (agent, payload, key)) in (1..).zip(AGENTS) {
@@ -230,7 +230,7 @@ async fn a_cancelled_turn_says_so_once_and_keeps_its_conversation() {
 #[tokio::test]
 async fn an_unknown_conversation_is_begun_anew_and_that_is_said() {
     let test = "an_unknown_conversation_is_begun_anew_and_that_is_said";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     for (task, (agent, payload, key)) in (1..).zip(AGENTS) {
@@ -249,7 +249,7 @@ async fn an_unknown_conversation_is_begun_anew_and_that_is_said() {
 #[tokio::test]
 async fn failures_are_told_with_their_text_after_the_answer() {
     let test = "failures_are_told_with_their_text_after_the_answer";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     for (task, (agent, payload, _)) in (1..).zip(AGENTS) {
@@ -274,7 +274,7 @@ async fn failures_are_told_with_their_text_after_the_answer() {
 #[tokio::test]
 async fn a_second_request_for_a_turn_is_answered_and_not_run() {
     let test = "a_second_request_for_a_turn_is_answered_and_not_run";
-    let Some(world) = world(test).await else {
+    let Some(world) = real_world(test).await else {
         return;
     };
     let turn = world.flat(TASK, TURN, "Never ends. #script:hang");
@@ -296,7 +296,7 @@ async fn a_second_request_for_a_turn_is_answered_and_not_run() {
 #[tokio::test]
 async fn a_killed_executor_goes_on_in_the_same_protocol() {
     let test = "a_killed_executor_goes_on_in_the_same_protocol";
-    let Some(mut world) = world(test).await else {
+    let Some(mut world) = real_world(test).await else {
         return;
     };
     world

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::{AGENTS, completed, world};
+use super::{AGENTS, completed, real_world};
 
 #[tokio::test]
 async fn tool_calls_pair_up_and_are_counted() {
-    let Some(world) = world("tool_calls_pair_up_and_are_counted").await else {
+    let Some(world) = real_world("tool_calls_pair_up_and_are_counted").await else {
         return;
     };
     for (task, (agent, payload, _)) in (1..).zip(AGENTS) {
@@ -24,7 +24,7 @@ async fn tool_calls_pair_up_and_are_counted() {
 
 #[tokio::test]
 async fn plans_reasoning_and_facts_are_shown() {
-    let Some(world) = world("plans_reasoning_and_facts_are_shown").await else {
+    let Some(world) = real_world("plans_reasoning_and_facts_are_shown").await else {
         return;
     };
     for (task, (agent, payload, _)) in (1..).zip(AGENTS) {
@@ -68,7 +68,7 @@ async fn plans_reasoning_and_facts_are_shown() {
 
 #[tokio::test]
 async fn codex_events_reach_the_store_in_order_with_the_end() {
-    let Some(world) = world("codex_events_reach_the_store_in_order_with_the_end").await else {
+    let Some(world) = real_world("codex_events_reach_the_store_in_order_with_the_end").await else {
         return;
     };
     let turn = world.flat(1, 10, "Go. #script:commentary_tool_final");

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::http::client;
 
-use super::{AGENTS, completed, world};
+use super::{AGENTS, completed, real_world};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn sessions_are_listed_ended_and_then_unknown() {
-    let Some(world) = world("sessions_are_listed_ended_and_then_unknown").await else {
+    let Some(world) = real_world("sessions_are_listed_ended_and_then_unknown").await else {
         return;
     };
     let url = world.executor.url();
