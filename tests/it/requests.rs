@@ -72,7 +72,9 @@ async fn captured_requests_run_as_they_are() {
         said.push(body["input"].as_str().unwrap().to_owned());
         let view = run(&world, &body).await;
         assert!(view.completed(), "{view:#?}");
-        assert_eq!(view.text, format!("I remember: {}", said.join(" | ")));
+        // The MCP servers of the captured skills are not here, which the person is told first.
+        let answer = format!("I remember: {}", said.join(" | "));
+        assert!(view.text.ends_with(&answer), "{}", view.text);
         let requests = world.model.requests();
         let request = requests.last().unwrap();
         assert_eq!(request.bearer(), Some(API_KEY));
