@@ -36,6 +36,11 @@ const FIRST_LOOK: Duration = Duration::from_secs(20);
 pub struct TurnChanges(Option<Arc<Mutex<Baseline>>>);
 
 impl TurnChanges {
+    /// Watches nothing.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// Begins in this folder. If it lies in no repository, nothing will ever have changed.
     pub async fn begin(folder: &Path) -> Self {
         let folder = folder.to_owned();

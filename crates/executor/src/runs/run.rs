@@ -152,7 +152,8 @@ async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Worked {
     };
     let changes = tokio::select! {
         begun = TurnChanges::begin(&workspace.cwd) => begun,
-        reason = cx.cancel.cancelled() => return (Ok(not_started(reason)), FileChanges::default()),
+        // The agent ends what it has warmed up.
+        _ = cx.cancel.cancelled() => TurnChanges::none(),
     };
     let PrepareCx {
         agent,
@@ -179,17 +180,13 @@ async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Worked {
 
 fn not_prepared(error: PrepareError) -> Result<Outcome, AgentError> {
     match error {
-        PrepareError::Cancelled(reason) => Ok(not_started(reason)),
+        PrepareError::Cancelled(reason) => Ok(Outcome::Cancelled {
+            reason,
+            stopped_by: StopStep::NotStarted,
+            survivors: 0,
+            usage: None,
+        }),
         PrepareError::Failed(error) => Err(error),
-    }
-}
-
-fn not_started(reason: CancelReason) -> Outcome {
-    Outcome::Cancelled {
-        reason,
-        stopped_by: StopStep::NotStarted,
-        survivors: 0,
-        usage: None,
     }
 }
 
