@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use agent_core::{
     AgentEvent, BlockId, Notice, NoticeKind, Retry, ToolCallId,
-    void_text::{AnswerText, Piece, events, restarted},
+    void_text::{AnswerText, Piece, events},
 };
 
 use self::calls::Call;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use agent_core::{
-    AgentError, AgentEvent, CancelReason, Completed, Notice, NoticeKind, Outcome, Resume,
+    AgentError, AgentEvent, CancelReason, Completed, Notice, NoticeKind, Outcome, Resume, Retry,
     SessionStore, StopReason, StopStep, scratch::Scratch, workspace::create_private,
 };
 use codex_app_server::{

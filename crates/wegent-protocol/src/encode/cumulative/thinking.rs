@@ -4,7 +4,7 @@
 //! the steps: it streams as the result's `value`.
 
 use agent_core::{
-    AgentEvent, BlockId, PlanStep, Preparation, PreparationState, PrepareStep, Retry,
+    AgentEvent, BlockId, NoticeKind, PlanStep, Preparation, PreparationState, PrepareStep, Retry,
     SubagentEvent, ToolCallId, ToolEvent, ToolStatus, Usage,
 };
 use serde::Serialize;
