@@ -125,7 +125,9 @@ async fn an_endpoint_that_is_down_at_first_gets_everything_in_order_and_the_run_
     world.backend.come_back().await.unwrap();
     let view = world.finished(TURN).await;
     assert_as_said(&world, &view);
-    assert_eq!((view.repeats, view.tools().count()), (0, 1));
+    // With the backend away, looking for skills takes long enough to be shown.
+    let tools = view.tools().filter(|tool| tool.name != "Prepare");
+    assert_eq!((view.repeats, tools.count()), (0, 1));
 }
 
 #[tokio::test]

@@ -203,7 +203,7 @@ async fn a_connection_that_never_holds_fails_the_turn_and_its_text_is_shown_once
     let (code, message) = error(&view);
     println!("{code}: {message}");
     // It asks once more without a stream, and that answer's end is to it one that it can't read.
-    assert_eq!(code, "network_error", "{message}");
+    assert_eq!(code, "provider_error", "{message}");
     assert!(!message.trim().is_empty() && !message.contains(API_KEY));
     assert!(world.model.spoken().0.len() > 1, "it was said once only");
     let said = "Hello this will be cut";

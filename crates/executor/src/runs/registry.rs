@@ -29,6 +29,8 @@ use crate::courier::{Courier, Delivery, Terms};
 const SWEEP_EVERY_MS: u64 = 60 * 1000;
 /// How long a cancel may take before its answer is given up.
 const CANCEL_LIMIT: Duration = Duration::from_secs(9);
+/// How long a session may still be busy after its turn's end was told: the caller may have acted on that at once.
+const ENDING_LIMIT: Duration = Duration::from_secs(1);
 
 /// The handle: what HTTP and the command line talk to.
 #[derive(Clone)]
@@ -175,9 +177,16 @@ impl Turns for Registry {
 
     fn end_session(&self, task: TaskId) -> BoxFuture<'_, Result<(), EndSessionError>> {
         Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            let _ = self.commands.send(Command::EndSession(task, reply)).await;
-            answer.await.unwrap_or(Err(EndSessionError::Unknown))
+            let given_up = Instant::now() + ENDING_LIMIT;
+            loop {
+                let (reply, answer) = oneshot::channel();
+                let _ = self.commands.send(Command::EndSession(task, reply)).await;
+                let ended = answer.await.unwrap_or(Err(EndSessionError::Unknown));
+                if ended != Err(EndSessionError::Busy) || Instant::now() >= given_up {
+                    return ended;
+                }
+                tokio::time::sleep(ENDING_LIMIT / 20).await;
+            }
         })
     }
 
