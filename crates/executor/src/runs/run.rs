@@ -144,11 +144,18 @@ type Worked = (Result<Outcome, AgentError>, FileChanges);
 
 /// Prepares the turn and runs it.
 async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Worked {
+    let task = turn.key.task;
     // What the preparation needs is given back before the agent runs.
     let prepared = Box::pin(preparer.prepare(turn, &cx)).await;
     let Prepared { turn, workspace } = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => return (not_prepared(error), FileChanges::default()),
+        Err(error) => {
+            if cx.cancel.reason().is_some() {
+                // As below: it was warmed up meanwhile.
+                cx.agent.end_session(task).await;
+            }
+            return (not_prepared(error), FileChanges::default());
+        }
     };
     let changes = tokio::select! {
         begun = TurnChanges::begin(&workspace.cwd) => begun,
@@ -170,6 +177,14 @@ async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Worked {
         }
         Err(closed) => Err(closed.into()),
     };
+    if let Ok(Outcome::Cancelled {
+        stopped_by: StopStep::NotStarted,
+        ..
+    }) = &result
+    {
+        // What was warmed up for it may be far from being of use.
+        agent.end_session(task).await;
+    }
     let patience = match &result {
         // Whoever asked for it is waiting.
         Ok(Outcome::Cancelled { .. }) => CHANGES_OF_A_CANCELLED_TURN,
