@@ -15,6 +15,7 @@ mod january;
 mod parity;
 mod prepare;
 mod processes;
+mod replay;
 mod requests;
 mod secrets;
 mod sessions;

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::courier::{Posted, Transport};
+use crate::courier::{Label, Posted, Transport};
 
 /// How a turn ended, as its reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ fn summary(input: &serde_json::Value) -> String {
 }
 
 impl Transport for Terminal {
-    fn post<'a>(&'a self, _key: &'a str, body: Bytes) -> BoxFuture<'a, Posted> {
+    fn post<'a>(&'a self, _label: Label<'a>, body: Bytes) -> BoxFuture<'a, Posted> {
         let posted = match self.print(&body) {
             Ok(()) => Posted::Accepted,
             Err(error) => {

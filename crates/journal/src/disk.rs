@@ -1,6 +1,11 @@
 //! The few things a log does with its file, so that tests can fill the disk and lose what was not synced.
 
-use std::{fmt, fs::File, io, os::unix::fs::FileExt};
+use std::{
+    fmt,
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+};
 
 use nix::{
     errno::Errno,
@@ -41,6 +46,12 @@ impl Disk for File {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
+        let metadata = self.metadata()?;
+        let room = metadata.blocks() * BLOCK_UNIT;
+        if metadata.len() == length && room <= length.next_multiple_of(PAGE) {
+            // There is nothing to give back, and the file keeps the time of its last change: by that it is kept or goes.
+            return Ok(());
+        }
         self.set_len(length)
     }
 
@@ -62,6 +73,11 @@ impl Disk for File {
         }
     }
 }
+
+/// In what a file's room on disk is counted, in bytes.
+const BLOCK_UNIT: u64 = 512;
+/// What file systems usually give room in, in bytes.
+const PAGE: u64 = 4096;
 
 /// Whether it failed for lack of space, so that it may work later.
 pub(crate) fn is_full(error: &io::Error) -> bool {

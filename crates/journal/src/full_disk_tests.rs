@@ -1,5 +1,7 @@
 //! Full disks and lost writes, on a disk in memory.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -14,7 +16,9 @@ const ROOM: u64 = RESERVED_FOR_LAST + 1000;
 fn open(disk: &FakeDisk, cursor: &FakeDisk) -> TurnLog<String> {
     let (disk, cursor) = (Box::new(disk.clone()), Box::new(cursor.clone()));
     let name = LogName::new("log").unwrap();
-    TurnLog::new(Shared::open(name, disk, cursor, None, |_| Ok(())).unwrap())
+    TurnLog::of(Arc::new(
+        Shared::open(name, disk, cursor, None, |_| Ok(())).unwrap(),
+    ))
 }
 
 fn new(capacity: u64) -> (FakeDisk, FakeDisk, TurnLog<String>) {

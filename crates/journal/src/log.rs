@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::{
-    Cursor, JournalError, LogName, Reader, Recovery, Seq, Writer,
+    Cursor, JournalError, LogName, Position, Reader, Recovery, Seq, Writer,
     cursor::Slots,
     disk::Disk,
     frame::MAGIC,
@@ -29,9 +29,10 @@ pub struct TurnLog<R> {
 }
 
 impl<R> TurnLog<R> {
-    pub(crate) fn new(shared: Shared) -> Self {
+    /// The log that is made of `shared`.
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
         Self {
-            shared: Arc::new(shared),
+            shared,
             record: PhantomData,
         }
     }
@@ -49,6 +50,11 @@ impl<R> TurnLog<R> {
     /// The last record's number; [`Seq::START`] if there is none.
     pub fn last(&self) -> Seq {
         self.shared.lock().last
+    }
+
+    /// How far the log's cursor stands, whoever has it.
+    pub fn position(&self) -> Position {
+        self.shared.slots().position()
     }
 
     /// Whether the log has had its last record.

@@ -1,13 +1,16 @@
 //! A folder of logs under one owner.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use nix::{
@@ -34,15 +37,36 @@ pub struct Store {
 pub(crate) struct Inner {
     pub(crate) root: PathBuf,
     /// Logs that are open in this process.
-    open: Mutex<HashSet<LogName>>,
+    open: Mutex<HashMap<LogName, Open>>,
+    /// Held while a log is opened to be shared, so that of two who ask for it one finds it open.
+    attaching: Mutex<()>,
+    leases: AtomicU64,
     /// The kernel gives the lock free when the process dies, however it dies.
     _lock: Flock<File>,
+}
+
+/// A log that is open, or is being opened.
+#[derive(Debug)]
+struct Open {
+    /// Which lease it is, so that one that ends late doesn't take another's place away.
+    lease: u64,
+    /// Nothing while it is being opened.
+    shared: Option<Weak<Shared>>,
+}
+
+impl Open {
+    /// Whether it is only being closed.
+    fn has_gone(&self) -> bool {
+        let shared = self.shared.as_ref();
+        shared.is_some_and(|shared| shared.strong_count() == 0)
+    }
 }
 
 /// Keeps a log from being opened twice, and the store locked.
 pub(crate) struct Lease {
     inner: Arc<Inner>,
     name: LogName,
+    number: u64,
 }
 
 impl Store {
@@ -71,6 +95,8 @@ impl Store {
         let inner = Inner {
             root: root.to_owned(),
             open: Mutex::default(),
+            attaching: Mutex::default(),
+            leases: AtomicU64::new(0),
             _lock: lock,
         };
         let store = Self {
@@ -141,7 +167,7 @@ impl Store {
             Some(lease),
             |_| Ok(()),
         )?;
-        let log = TurnLog::new(shared);
+        let log = self.opened(shared);
         log.writer()?.reserve_for_last()?;
         Ok(log)
     }
@@ -179,7 +205,7 @@ impl Store {
             Some(lease),
             aside,
         )?;
-        let log = TurnLog::new(shared);
+        let log = self.opened(shared);
         if let Some(cut) = log.recovery().cut {
             let (offset, bytes) = (cut.offset, cut.bytes);
             if cut.torn {
@@ -189,6 +215,25 @@ impl Store {
             }
         }
         Ok(log)
+    }
+
+    /// A log that was made before, open or not: what is open is shared, else it is opened as by
+    /// [`open_log`](Self::open_log). For readers beside the log's owner.
+    ///
+    /// # Errors
+    /// As [`open_log`](Self::open_log); [`JournalError::Open`] only while somebody else is opening it.
+    pub fn attach<R>(&self, name: &LogName) -> Result<TurnLog<R>, JournalError> {
+        let attaching = &self.inner.attaching;
+        let _one_at_a_time = attaching.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self
+            .inner
+            .open()
+            .get(name)
+            .and_then(|open| open.shared.clone());
+        match open.and_then(|shared| shared.upgrade()) {
+            Some(shared) => Ok(TurnLog::of(shared)),
+            None => self.open_log(name),
+        }
     }
 
     /// The logs there are, by name.
@@ -242,17 +287,34 @@ impl Store {
     }
 
     pub(crate) fn is_open(&self, name: &LogName) -> bool {
-        self.inner.open().contains(name)
+        self.inner.open().contains_key(name)
     }
 
     fn lease(&self, name: &LogName) -> Result<Lease, JournalError> {
-        if !self.inner.open().insert(name.clone()) {
+        let mut open = self.inner.open();
+        if open.get(name).is_some_and(|open| !open.has_gone()) {
             return Err(JournalError::Open(name.clone()));
         }
+        let number = self.inner.leases.fetch_add(1, Ordering::Relaxed);
+        let opening = Open {
+            lease: number,
+            shared: None,
+        };
+        open.insert(name.clone(), opening);
         Ok(Lease {
             inner: Arc::clone(&self.inner),
             name: name.clone(),
+            number,
         })
+    }
+
+    /// The log that `shared` is, for others to find.
+    fn opened<R>(&self, shared: Shared) -> TurnLog<R> {
+        let shared = Arc::new(shared);
+        if let Some(open) = self.inner.open().get_mut(&shared.name) {
+            open.shared = Some(Arc::downgrade(&shared));
+        }
+        TurnLog::of(shared)
     }
 
     fn keep_aside(&self, name: &LogName, bytes: &[u8]) -> io::Result<()> {
@@ -296,7 +358,7 @@ impl Store {
 }
 
 impl Inner {
-    fn open(&self) -> MutexGuard<'_, HashSet<LogName>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<LogName, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -310,7 +372,11 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.inner.open().remove(&self.name);
+        let mut open = self.inner.open();
+        let own = open.get(&self.name);
+        if own.is_some_and(|open| open.lease == self.number) {
+            open.remove(&self.name);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 };
 use wegent_protocol::{Allowance, Encoder, Message, RecordBody, Recorded, TurnRecord};
 
-use super::{Backoff, Posted, RetryPolicy, Transport, pace::Pace};
+use super::{Backoff, Label, Posted, RetryPolicy, Transport, pace::Pace};
 use crate::runs::{Gate, RunStatus};
 
 /// The most records that are read ahead, and so merged into one message at most.
@@ -67,7 +67,8 @@ impl Courier {
         terms: Terms,
         policy: RetryPolicy,
     ) -> Self {
-        let resend_through = cursor.position().sending;
+        let position = cursor.position();
+        let resend_through = position.sending;
         let route = Route {
             transport,
             gates: terms.gates.clone(),
@@ -83,7 +84,7 @@ impl Courier {
             pending: VecDeque::new(),
             resend_through,
             ended: None,
-            progress: watch::Sender::new(Seq::START),
+            progress: watch::Sender::new(position.acked),
         }
     }
 
@@ -270,13 +271,13 @@ impl Route {
     async fn post(&self, message: &Message) -> Verdict {
         let mut backoff = Backoff::new(self.policy);
         let mut answers = 0;
+        let label = Label {
+            key: &message.key,
+            through: message.through,
+        };
         loop {
             self.held().await;
-            match self
-                .transport
-                .post(&message.key, message.body.clone())
-                .await
-            {
+            match self.transport.post(label, message.body.clone()).await {
                 Posted::Accepted => return Verdict::Taken,
                 Posted::Refused { status, why } => {
                     let (event, key) = (message.event_type, &message.key);

@@ -38,8 +38,8 @@ impl Taking {
 }
 
 impl Transport for Taking {
-    fn post<'a>(&'a self, key: &'a str, body: Bytes) -> BoxFuture<'a, Posted> {
-        self.seen.lock().unwrap().push((key.to_owned(), body));
+    fn post<'a>(&'a self, label: Label<'a>, body: Bytes) -> BoxFuture<'a, Posted> {
+        self.seen.lock().unwrap().push((label.key.to_owned(), body));
         Box::pin(async {
             self.permits.acquire().await.unwrap().forget();
             Posted::Accepted
@@ -219,7 +219,7 @@ struct Choosy {
 }
 
 impl Transport for Choosy {
-    fn post<'a>(&'a self, key: &'a str, _body: Bytes) -> BoxFuture<'a, Posted> {
+    fn post<'a>(&'a self, Label { key, .. }: Label<'a>, _body: Bytes) -> BoxFuture<'a, Posted> {
         let mut seen = self.seen.lock().unwrap();
         seen.push(key.to_owned());
         let times = seen.iter().filter(|other| *other == key).count();

@@ -12,4 +12,6 @@ mod transport;
 
 pub use deliver::{Courier, Delivery, Terms};
 pub use retry::{Backoff, RetryPolicy};
-pub use transport::{HttpTransport, IDEMPOTENCY_KEY, NoTransport, Posted, Transport};
+pub use transport::{
+    EVENT_SEQUENCE, HttpTransport, IDEMPOTENCY_KEY, Label, NoTransport, Posted, Transport,
+};

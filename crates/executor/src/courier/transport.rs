@@ -13,7 +13,17 @@ use crate::config::HttpUrl;
 /// Carries one message to its reader.
 pub trait Transport: Send + Sync + 'static {
     /// Sends `body` once.
-    fn post<'a>(&'a self, key: &'a str, body: Bytes) -> BoxFuture<'a, Posted>;
+    fn post<'a>(&'a self, label: Label<'a>, body: Bytes) -> BoxFuture<'a, Posted>;
+}
+
+/// What is said of a message beside its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label<'a> {
+    /// The key under which a repeated message can be recognised.
+    pub key: &'a str,
+    /// The number of the last of the turn's events that the message covers. It never falls from one message of a turn to
+    /// the next.
+    pub through: u64,
 }
 
 /// What became of one request.
@@ -39,8 +49,10 @@ pub enum Posted {
     },
 }
 
-/// Header with the key under which a repeated message can be recognised.
+/// Header with a message's [`key`](Label::key).
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Header with the number of the last event that a message [covers](Label::through).
+pub const EVENT_SEQUENCE: &str = "x-event-sequence";
 
 /// Posts to a callback endpoint over HTTP.
 #[derive(Debug)]
@@ -62,7 +74,7 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn post<'a>(&'a self, key: &'a str, body: Bytes) -> BoxFuture<'a, Posted> {
+    fn post<'a>(&'a self, label: Label<'a>, body: Bytes) -> BoxFuture<'a, Posted> {
         Box::pin(async move {
             let client = match self.clients.client_for(&self.url).await {
                 Ok(client) => client,
@@ -77,7 +89,8 @@ impl Transport for HttpTransport {
             let request = client
                 .post(self.url.as_url().clone())
                 .header(header::CONTENT_TYPE, "application/json")
-                .header(IDEMPOTENCY_KEY, key)
+                .header(IDEMPOTENCY_KEY, label.key)
+                .header(EVENT_SEQUENCE, label.through)
                 .timeout(self.timeout)
                 .body(body);
             match request.send().await {
@@ -141,7 +154,7 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 pub struct NoTransport;
 
 impl Transport for NoTransport {
-    fn post<'a>(&'a self, _key: &'a str, _body: Bytes) -> BoxFuture<'a, Posted> {
+    fn post<'a>(&'a self, _label: Label<'a>, _body: Bytes) -> BoxFuture<'a, Posted> {
         Box::pin(std::future::ready(Posted::Accepted))
     }
 }

@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::{
     answer::{self, Refusal},
+    parameters::id,
     release::{Connection, Ticket, keep},
     routes::App,
 };
@@ -84,18 +85,4 @@ fn begin(
         }
     });
     answered
-}
-
-/// An id out of the query; blank counts as not given.
-pub(super) fn id(parameter: &str, text: Option<String>) -> Result<Option<i64>, Refusal> {
-    let Some(text) = text else { return Ok(None) };
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let id = text.parse().map_err(|_| {
-        let detail = format!("query parameter `{parameter}`: expected an integer, got {text:?}");
-        Refusal::bad_request(detail)
-    })?;
-    Ok(Some(id))
 }

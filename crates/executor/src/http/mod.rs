@@ -17,6 +17,8 @@ mod background;
 mod body;
 mod cancel;
 mod execute;
+mod history;
+mod parameters;
 mod release;
 mod responses;
 mod routes;

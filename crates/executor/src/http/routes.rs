@@ -14,7 +14,9 @@ use super::{
     answer::{self, Refusal},
     background::Background,
     body::BodyLimits,
-    cancel, execute, responses, sessions,
+    cancel, execute,
+    history::{self, Streams},
+    responses, sessions,
 };
 use crate::{config::DispatchConfig, heartbeat::Binding, runs::Turns};
 
@@ -26,6 +28,7 @@ pub(super) struct App {
     pub(super) limits: BodyLimits,
     pub(super) dispatch: DispatchConfig,
     pub(super) background: Background,
+    pub(super) streams: Streams,
 }
 
 pub(super) fn router(app: App) -> Router {
@@ -34,6 +37,8 @@ pub(super) fn router(app: App) -> Router {
         .route("/ready", get(ready))
         .route("/health", get(StatusCode::NO_CONTENT))
         .route("/v1/responses", post(responses::dispatch))
+        .route("/v1/tasks", get(history::turns))
+        .route("/v1/tasks/{task}/{subtask}/events", get(history::events))
         .route("/api/tasks/execute", post(execute::execute))
         .route("/api/tasks/sessions", get(sessions::list))
         .route("/api/tasks/session", delete(sessions::delete))

@@ -30,6 +30,7 @@ use super::{
     answer::Refusal,
     background::Background,
     body::BodyLimits,
+    history::Streams,
     release::{Connection, ReleasingStream},
     routes::{App, router},
 };
@@ -93,6 +94,7 @@ impl Server {
             limits,
             dispatch: self.config.dispatch,
             background: background.clone(),
+            streams: Streams::default(),
         });
         let mut connections = JoinSet::new();
         info!(address = %self.address, "listening");

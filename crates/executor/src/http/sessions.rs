@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::{self, Refusal},
-    cancel::{Ids, id},
+    cancel::Ids,
+    parameters::id,
     routes::App,
 };
 use crate::runs::{EndSessionError, Session};

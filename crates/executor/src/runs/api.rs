@@ -2,10 +2,16 @@
 
 use std::fmt;
 
-use agent_core::{AgentKind, SubtaskId, TaskId, TurnKey};
+use agent_core::{AgentKind, Attempt, SubtaskId, TaskId, TurnKey};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use wegent_protocol::{Dispatch, EndKind};
+
+use super::{
+    catalog::Card,
+    history::{History, HistoryError},
+    log_name::TurnLogName,
+};
 
 /// Takes turns and ends them.
 pub trait Turns: Send + Sync + 'static {
@@ -28,6 +34,53 @@ pub trait Turns: Send + Sync + 'static {
 
     /// Ends the process that waits for a task's next turn. Returns when it has gone.
     fn end_session(&self, task: TaskId) -> BoxFuture<'_, Result<(), EndSessionError>>;
+
+    /// The latest attempt of every turn that is known, in the order of their keys.
+    fn turns(&self) -> BoxFuture<'_, Vec<TurnView>>;
+
+    /// What happened in a turn after the record `after`: in this attempt, or in the latest.
+    fn history(
+        &self,
+        key: TurnKey,
+        attempt: Option<Attempt>,
+        after: u64,
+    ) -> BoxFuture<'_, Result<History, HistoryError>>;
+}
+
+/// A turn at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TurnView {
+    /// The task.
+    pub task: TaskId,
+    /// The subtask.
+    pub subtask: SubtaskId,
+    /// Which run of it.
+    pub attempt: Attempt,
+    /// Who runs it; `None` if nobody does.
+    pub agent: Option<AgentKind>,
+    /// How far it is.
+    pub state: RunStatus,
+    /// When it began, in milliseconds since 1970.
+    pub started_at_ms: u64,
+    /// The number of its last event so far.
+    pub events: u64,
+    /// Up to which of them the platform has taken what there was to send. Equal to `events` in the end.
+    pub delivered: u64,
+}
+
+impl TurnView {
+    pub(super) fn new(name: TurnLogName, card: Card, state: RunStatus, delivered: u64) -> Self {
+        Self {
+            task: name.key.task,
+            subtask: name.key.subtask,
+            attempt: name.attempt,
+            agent: card.agent,
+            state,
+            started_at_ms: card.began_ms,
+            events: card.events,
+            delivered,
+        }
+    }
 }
 
 /// A task whose agent's process is there.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use agent_core::{Attempt, SubtaskId, TaskId, TurnKey};
 use wegent_protocol::Fingerprint;
 
-use super::{RunStatus, log_name::TurnLogName, recover::Epitaph};
+use super::{RunStatus, catalog::Card, log_name::TurnLogName, recover::Epitaph};
 
 /// How many turns of one task may wait.
 pub const QUEUE_LIMIT: usize = 16;
@@ -92,15 +92,14 @@ impl<R, W> Ledger<R, W> {
         now_ms: u64,
     ) -> Meaning {
         let known = self.turns.get(&key);
-        let repeated = known.and_then(|known| match &known.state {
-            State::Waiting => Some(RunStatus::Queued),
-            State::Running(_) => Some(RunStatus::Running),
-            State::Ending(status) => Some(*status),
-            State::Delivered { status, at_ms } => {
+        let counts = known.is_some_and(|known| match &known.state {
+            State::Delivered { at_ms, .. } => {
                 let recent = now_ms.saturating_sub(*at_ms) <= window_ms;
-                (recent && known.fingerprint == fingerprint).then_some(*status)
+                recent && known.fingerprint == fingerprint
             }
+            _ => true,
         });
+        let repeated = self.status(key).filter(|_| counts);
         if let Some(status) = repeated {
             return Meaning::Repeat(status);
         }
@@ -277,8 +276,17 @@ impl<R, W> Ledger<R, W> {
         }
     }
 
-    /// What is to be remembered of an attempt whose journal goes; `None` if the journal has to stay.
-    pub(super) fn epitaph(&self, name: TurnLogName) -> Option<Epitaph> {
+    /// How far the latest attempt of a turn is.
+    pub(super) fn status(&self, key: TurnKey) -> Option<RunStatus> {
+        Some(match &self.turns.get(&key)?.state {
+            State::Waiting => RunStatus::Queued,
+            State::Running(_) => RunStatus::Running,
+            State::Ending(status) | State::Delivered { status, .. } => *status,
+        })
+    }
+
+    /// What is to be remembered of an attempt whose journal goes, `card` among it; `None` if the journal has to stay.
+    pub(super) fn epitaph(&self, name: TurnLogName, card: Card) -> Option<Epitaph> {
         let known = self.turns.get(&name.key)?;
         let (status, delivered_at_ms) = match &known.state {
             State::Delivered { status, at_ms } => (*status, *at_ms),
@@ -290,6 +298,7 @@ impl<R, W> Ledger<R, W> {
             fingerprint: known.fingerprint,
             status,
             delivered_at_ms,
+            card,
         })
     }
 }
@@ -407,12 +416,12 @@ mod tests {
             attempt: Attempt(attempt),
         };
         ledger.started(key(2), Attempt(2), fingerprint("a"), ());
-        assert!(ledger.epitaph(name(1)).is_some());
-        assert!(ledger.epitaph(name(2)).is_none());
+        assert!(ledger.epitaph(name(1), Card::default()).is_some());
+        assert!(ledger.epitaph(name(2), Card::default()).is_none());
         ledger.delivered(key(2), Attempt(2), RunStatus::Completed, 7);
         assert_eq!(
             ledger
-                .epitaph(name(2))
+                .epitaph(name(2), Card::default())
                 .map(|epitaph| epitaph.delivered_at_ms),
             Some(7)
         );

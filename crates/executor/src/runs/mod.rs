@@ -3,11 +3,14 @@
 //! [`Registry`] is the handle that HTTP and the command line use; behind it the actor [`Runs`] acts, and its ledger, which
 //! knows every turn by task and subtask, decides what a request means. A turn is opened (`opening`), runs (`run`) and
 //! writes through its recorder and nothing else. `recover` takes up what an earlier process left behind; a [`Gate`] holds
-//! couriers back.
+//! couriers back. What happened in a turn can be read again ([`History`]), and every turn be seen at a glance ([`TurnView`]).
 
+mod actor;
 mod api;
+mod catalog;
 mod event_file;
 mod gate;
+mod history;
 mod ledger;
 mod log_name;
 mod marks;
@@ -17,10 +20,13 @@ mod recover;
 mod registry;
 mod run;
 
+pub use actor::Runs;
 pub use api::*;
+pub use catalog::Card;
 pub use gate::{Gate, Gates, Hold};
+pub use history::{Entry, History, HistoryError, Part};
 pub use ledger::QUEUE_LIMIT;
 pub use log_name::TurnLogName;
 pub use opening::Services;
 pub use recover::Epitaph;
-pub use registry::{Registry, Runs, registry};
+pub use registry::{Registry, registry};

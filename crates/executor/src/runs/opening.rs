@@ -13,6 +13,7 @@ use wegent_protocol::{Dispatch, Protocol, TurnHeader, TurnRecord, Work};
 
 use super::{
     Gate, HoldGuard, SubmitError,
+    catalog::{Card, OpenTurn},
     event_file::EventFile,
     log_name::TurnLogName,
     recorder::Recorder,
@@ -64,6 +65,10 @@ pub(super) struct Opened {
     pub(super) run: Run,
     /// How it is reached while it runs.
     pub(super) handle: RunHandle,
+    /// Its journal.
+    pub(super) open: OpenTurn,
+    /// What can be shown of it.
+    pub(super) card: Card,
     /// Delivers it.
     pub(super) courier: Courier,
     /// Keeps the courier back.
@@ -107,12 +112,17 @@ impl Services {
             .map_err(SubmitError::journal)?;
         let cursor = log.cursor().map_err(SubmitError::journal)?;
         let pending = Pending {
-            reader: log.reader(Seq::START),
+            log: log.clone(),
             cursor,
             callback_url,
             protocol: dispatch.protocol,
         };
-        let begun = Recorder::begin(log, redactor, header, self.clock.clone()).await;
+        let card = Card {
+            agent: header.agent,
+            began_ms: self.clock.now_ms(),
+            events: 0,
+        };
+        let begun = Recorder::begin(log.clone(), redactor, header, self.clock.clone()).await;
         let mut recorder = begun.map_err(SubmitError::journal)?;
         if let Some(file) = self.event_file(&dispatch) {
             recorder.keep_events(file);
@@ -128,11 +138,12 @@ impl Services {
             turn: Some(cancel_handle.clone()),
         };
         let courier = self.courier(pending, terms);
+        let delivered = courier.progress();
         let (ended, ended_receiver) = watch::channel(Ended::No);
         let run = Run {
             job: self.job(dispatch, attempt),
             recorder,
-            delivered: courier.progress(),
+            delivered: delivered.clone(),
             preparer: Arc::clone(&self.preparer),
             secrets,
             cancel,
@@ -146,6 +157,8 @@ impl Services {
         Ok(Opened {
             run,
             handle,
+            open: OpenTurn { log, delivered },
+            card,
             courier,
             hold,
         })
@@ -154,13 +167,14 @@ impl Services {
     /// The courier of a journal.
     pub(super) fn courier(&self, pending: Pending, terms: Terms) -> Courier {
         let Pending {
-            reader,
+            log,
             cursor,
             callback_url,
             protocol,
         } = pending;
         let encoder = wegent_protocol::encoder(protocol);
         let transport = self.outlets.transport(callback_url.as_deref());
+        let reader = log.reader(Seq::START);
         Courier::new(reader, cursor, encoder, transport, terms, self.retries)
     }
 

@@ -3,14 +3,14 @@
 use std::time::SystemTime;
 
 use agent_core::{ErrorClass, FileChanges, redaction::redact_value};
-use journal::{Cursor, JournalError, Reader, Retention, Seq, Store, StoreError, TurnLog};
+use journal::{Cursor, JournalError, Retention, Seq, Store, StoreError, TurnLog};
 use redact::Secrets;
 use serde::{Deserialize, Serialize};
 use wegent_protocol::{
     EndKind, Fingerprint, Protocol, RecordBody, TurnEnd, TurnHeader, TurnRecord,
 };
 
-use super::{RunStatus, log_name::TurnLogName};
+use super::{RunStatus, catalog::Card, log_name::TurnLogName};
 use crate::clock::Clock;
 
 /// What is remembered of a turn whose journal has gone: enough to know it again.
@@ -22,6 +22,9 @@ pub struct Epitaph {
     pub status: RunStatus,
     /// When its end was delivered, in milliseconds since 1970.
     pub delivered_at_ms: u64,
+    /// What can be shown of it.
+    #[serde(flatten)]
+    pub card: Card,
 }
 
 /// A turn of an earlier process.
@@ -34,14 +37,16 @@ pub(super) struct Recovered {
     pub(super) status: RunStatus,
     /// When its end was recorded, if it was delivered too; in milliseconds since 1970.
     pub(super) delivered_at_ms: Option<u64>,
+    /// What can be shown of it.
+    pub(super) card: Card,
     /// What is left to deliver.
     pub(super) pending: Option<Pending>,
 }
 
 /// A journal that has not been delivered to its end.
 pub(super) struct Pending {
-    /// Reads it from the start: its encoder has to be brought to where it stood.
-    pub(super) reader: Reader<TurnRecord>,
+    /// The journal. It is read from the start: its encoder has to be brought to where it stood.
+    pub(super) log: TurnLog<TurnRecord>,
     /// How far it was delivered.
     pub(super) cursor: Cursor,
     /// Where it is delivered.
@@ -72,6 +77,7 @@ pub(super) fn recover(store: &Store, clock: &Clock) -> Result<Vec<Recovered>, St
             fingerprint: epitaph.fingerprint,
             status: epitaph.status,
             delivered_at_ms: Some(epitaph.delivered_at_ms),
+            card: epitaph.card,
             pending: None,
         });
     }
@@ -117,7 +123,7 @@ fn take_up(
     let cursor = log.cursor()?;
     let delivered = cursor.position().acked >= log.last();
     let pending = (!delivered).then(|| Pending {
-        reader: log.reader(Seq::START),
+        log: log.clone(),
         cursor,
         callback_url: found.header.callback_url.clone(),
         protocol: found.header.protocol,
@@ -127,12 +133,19 @@ fn take_up(
         fingerprint: found.header.fingerprint,
         status,
         delivered_at_ms: delivered.then_some(ended_at_ms),
+        card: Card {
+            agent: found.header.agent,
+            began_ms: found.began_ms,
+            events: log.last().0,
+        },
         pending,
     }))
 }
 
 struct Found {
     header: TurnHeader,
+    /// In milliseconds since 1970.
+    began_ms: u64,
     tool_called: bool,
     /// How and when (milliseconds since 1970) the turn ended, if it did.
     ended: Option<(RunStatus, u64)>,
@@ -149,7 +162,7 @@ fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
         }
         for (_, record) in records {
             match record.body {
-                RecordBody::Begun(begun) => header = Some(begun.into_inner()),
+                RecordBody::Begun(begun) => header = Some((begun.into_inner(), record.at_ms)),
                 RecordBody::Event(event) => {
                     tool_called |= matches!(
                         *event,
@@ -161,8 +174,9 @@ fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
             }
         }
     }
-    Ok(header.map(|header| Found {
+    Ok(header.map(|(header, began_ms)| Found {
         header,
+        began_ms,
         tool_called,
         ended,
     }))

@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{SubtaskId, TaskId, TurnKey};
+use agent_core::{Attempt, SubtaskId, TaskId, TurnKey};
 use executor::{
     config::{HeartbeatBinding, ServerConfig},
     heartbeat::Binding,
     http::Server,
     runs::{
-        Accepted, CancelError, Cancelled, EndSessionError, HoldGuard, RunStatus, Session,
-        SubmitError, Turns,
+        Accepted, CancelError, Cancelled, EndSessionError, History, HistoryError, HoldGuard,
+        RunStatus, Session, SubmitError, TurnView, Turns,
     },
 };
 use futures::future::BoxFuture;
@@ -80,6 +80,19 @@ impl Turns for FakeTurns {
 
     fn end_session(&self, _task: TaskId) -> BoxFuture<'_, Result<(), EndSessionError>> {
         Box::pin(std::future::ready(Err(EndSessionError::Unknown)))
+    }
+
+    fn turns(&self) -> BoxFuture<'_, Vec<TurnView>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn history(
+        &self,
+        _key: TurnKey,
+        _attempt: Option<Attempt>,
+        _after: u64,
+    ) -> BoxFuture<'_, Result<History, HistoryError>> {
+        Box::pin(std::future::ready(Err(HistoryError::Unknown)))
     }
 
     fn cancel(

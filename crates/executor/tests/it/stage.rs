@@ -12,7 +12,7 @@ use executor::{
     backend::Backend,
     clock::Clock,
     config::IdentityConfig,
-    courier::{Posted, RetryPolicy, Transport},
+    courier::{Label, Posted, RetryPolicy, Transport},
     factory::Agents,
     logging::LogSecrets,
     outlets::Outlets,
@@ -51,7 +51,7 @@ impl Seen {
 }
 
 impl Transport for Seen {
-    fn post<'a>(&'a self, _key: &'a str, body: Bytes) -> BoxFuture<'a, Posted> {
+    fn post<'a>(&'a self, _label: Label<'a>, body: Bytes) -> BoxFuture<'a, Posted> {
         let body: Value = serde_json::from_slice(&body).unwrap();
         async move {
             let mut held = self.held.subscribe();

@@ -70,6 +70,52 @@ fn a_log_exists_once_and_is_open_once() {
 }
 
 #[test]
+fn a_log_is_shared_by_who_attaches_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let attach = || store.attach::<String>(&name("a"));
+    assert!(matches!(attach(), Err(JournalError::Missing(_))));
+    let log = store.create::<String>(&name("a")).unwrap();
+    let mut writer = log.writer().unwrap();
+    let shared = attach().unwrap();
+    writer.append(&"said".to_owned()).unwrap();
+    log.cursor().unwrap().ack(Seq(1)).unwrap();
+    assert_eq!(shared.position().acked, Seq(1));
+    assert!(matches!(shared.writer(), Err(JournalError::Taken { .. })));
+    drop((log, writer));
+    // The other one keeps it open, for a third one too.
+    assert!(matches!(
+        store.open_log::<String>(&name("a")),
+        Err(JournalError::Open(_))
+    ));
+    let third = attach().unwrap();
+    drop(shared);
+    assert_eq!(drain(&mut third.reader(Seq::START)).len(), 1);
+    drop(third);
+    let again = attach().unwrap();
+    assert_eq!(drain(&mut again.reader(Seq::START)).len(), 1);
+    assert_eq!(again.position().acked, Seq(1));
+}
+
+#[test]
+fn to_read_a_log_again_does_not_make_it_younger() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let log = store.create::<String>(&name("a")).unwrap();
+    log.writer()
+        .unwrap()
+        .append_last(&"end".to_owned())
+        .unwrap();
+    drop(log);
+    let path = folder.path().join("a.log");
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(long_ago).unwrap();
+    store.attach::<String>(&name("a")).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), long_ago);
+}
+
+#[test]
 fn reserved_space_is_given_back_at_the_end() {
     use std::os::unix::fs::MetadataExt;
     let folder = tempfile::tempdir().unwrap();
