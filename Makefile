@@ -1,5 +1,5 @@
 # Everything a developer or CI calls. `make help` lists the targets.
-# On a fresh machine: Rust, Node with npm, git and Python 3.
+# On a fresh machine: Rust, Node with npm, git and Python 3; the tests that run `gh` are skipped where it isn't.
 
 CLI_DIR := tests/cli
 CLI_STAMP := $(CLI_DIR)/node_modules/.package-lock.json

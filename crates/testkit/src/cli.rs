@@ -167,6 +167,23 @@ pub fn require_claude(version: ClaudeVersion, test: &str) -> Option<PathBuf> {
     required(claude(version), test, "claude")
 }
 
+/// The machine's `gh` for the test named `test`, as [`require_codex`] has it.
+///
+/// # Panics
+/// If it is missing while `CI=true`.
+pub fn require_gh(test: &str) -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "gh is on the machine's PATH")]
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        .map(|folder| folder.join("gh"))
+        .find(|file| file.is_file());
+    let missing = || NoCli::NotInstalled {
+        cli: "gh".to_owned(),
+        folder: "the machine's PATH".into(),
+    };
+    required(found.ok_or_else(missing), test, "gh")
+}
+
 /// The Claude Code binaries that the test named `test` runs on: those of [`require_claude`] in every version, or only the
 /// one that [`TEST_CLAUDE`] names.
 ///

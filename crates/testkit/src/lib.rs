@@ -12,6 +12,7 @@
 //! | Wegent's manager and backend | [`backend`]: callbacks, heartbeats, dispatch, cancel, and faults on request |
 //! | Wegent's store of January 2026 | [`cumulative`]: what it keeps of a callback log, by either of its two rules |
 //! | a git host | [`git_server`]: git's own `http-backend` with credentials, TLS and faults |
+//! | GitHub's API, for `gh` | [`code_host`]: what a login asks for, over TLS |
 //! | the person at the web UI | [`oracle`]: what is on the screen after a callback log, and what was wrong with it |
 //!
 //! Beside them: [`cli`] finds the real CLIs, [`procs`] looks into `/proc` for leftovers and leaked secrets,
@@ -26,6 +27,7 @@ pub mod backend;
 mod callback;
 pub mod cli;
 pub mod clock;
+pub mod code_host;
 pub mod cumulative;
 pub mod fake_claude;
 pub mod fake_codex;
@@ -42,6 +44,7 @@ pub mod transcript;
 
 pub use backend::Backend;
 pub use callback::{Answered, Callback};
+pub use code_host::CodeHost;
 pub use form_server::{FormCall, FormServer};
 pub use git_server::GitServer;
 pub use model::ModelServer;

@@ -1,8 +1,13 @@
-//! `gh` and `glab`, played by scripts that note how they were called.
+//! `gh` and `glab`: played by scripts that note how they were called, and the real `gh`.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use crate::stage::{Stage, TOKEN, contains};
+use testkit::{
+    CodeHost,
+    code_host::{DOMAIN, LOGIN},
+};
+
+use crate::stage::{Stage, TASK, TOKEN, contains, said};
 
 /// Puts a program of this name before all others. It notes its arguments and its input, then runs `then`.
 fn install(stage: &mut Stage, name: &str, then: &str) {
@@ -66,7 +71,7 @@ async fn gh_without_read_org_is_logged_in_by_its_file() {
     let git = stage.git();
     let checkout = git
         .check_out(
-            crate::stage::TASK,
+            TASK,
             None,
             &stage.user,
             &stage.tasks(),
@@ -112,4 +117,58 @@ async fn a_failed_login_is_no_failure() {
     let checkout = stage.check_out(&git, &stage.source()).await.unwrap();
     assert!(checkout.folder.is_some());
     assert_eq!(variable(&checkout, "GLAB_CONFIG_DIR"), None);
+}
+
+/// A stage where the real `gh` finds a host whose tokens have these scopes.
+async fn with_gh(scopes: &str) -> (Stage, CodeHost) {
+    let host = CodeHost::start(scopes).await.unwrap();
+    let mut stage = Stage::new().await;
+    stage.image("HTTPS_PROXY", host.proxy());
+    stage.image("SSL_CERT_FILE", host.authority());
+    stage.user.domain = Some(DOMAIN.into());
+    (stage, host)
+}
+
+/// Logs in without a repository, and asks the host as a tool who it is taken for.
+async fn asked_by_a_tool(stage: &Stage) -> String {
+    let git = stage.git();
+    let (tasks, secrets) = (stage.tasks(), &stage.secrets);
+    let checkout = git.check_out(TASK, None, &stage.user, &tasks, secrets, |_| {});
+    let checkout = checkout.await.unwrap();
+    let ask = format!("gh api --hostname {DOMAIN} user --jq .login");
+    said(&stage.tool(&checkout, &tasks, &ask).await)
+}
+
+#[tokio::test]
+async fn the_real_gh_is_logged_in_and_its_token_is_no_argument() {
+    let test = "the_real_gh_is_logged_in_and_its_token_is_no_argument";
+    if testkit::cli::require_gh(test).is_none() {
+        return;
+    }
+    let (stage, host) = with_gh("repo, read:org").await;
+    assert_eq!(asked_by_a_tool(&stage).await.trim(), LOGIN);
+    let requests = host.requests();
+    let sent = Some(format!("token {TOKEN}"));
+    assert!(
+        requests.iter().all(|request| request.authorization == sent),
+        "{requests:?}"
+    );
+    let logins = requests[0].arguments.iter();
+    let logins: Vec<_> = logins
+        .filter(|line| line.contains("auth login --hostname github.example"))
+        .collect();
+    assert!(!logins.is_empty(), "{requests:?}");
+    let all = requests.iter().flat_map(|request| &request.arguments);
+    assert!(all.into_iter().all(|line| !line.contains(TOKEN)));
+    assert!(!contains(&stage.root.path().join("home"), TOKEN));
+}
+
+#[tokio::test]
+async fn the_real_gh_without_read_org_works_all_the_same() {
+    let test = "the_real_gh_without_read_org_works_all_the_same";
+    if testkit::cli::require_gh(test).is_none() {
+        return;
+    }
+    let (stage, _host) = with_gh("repo").await;
+    assert_eq!(asked_by_a_tool(&stage).await.trim(), LOGIN);
 }

@@ -5,7 +5,7 @@
 
 mod cgi;
 mod repository;
-mod tls;
+pub(crate) mod tls;
 
 use std::{
     io,
@@ -77,7 +77,12 @@ impl GitServer {
             .fallback(serve)
             .with_state(Arc::clone(&shared));
         let server = Server::start(0, router).await?;
-        let tls = Tls::start(server.address(), shared.root.path()).await?;
+        let tls = Tls::start(
+            server.address(),
+            shared.root.path(),
+            &["localhost", "127.0.0.1"],
+        )
+        .await?;
         Ok(Self {
             shared,
             server,

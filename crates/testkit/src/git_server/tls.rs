@@ -18,16 +18,20 @@ use tokio_rustls::TlsAcceptor;
 
 /// Ends TLS and passes what is in it on.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub(crate) struct Tls {
     address: SocketAddr,
     authority: PathBuf,
     _passing: JoinSet<()>,
 }
 
 impl Tls {
-    /// Listens, and writes the authority's certificate to `folder`.
-    pub(super) async fn start(behind: SocketAddr, folder: &Path) -> io::Result<Self> {
-        let (config, pem) = certificates().map_err(io::Error::other)?;
+    /// Listens under these names, and writes the authority's certificate to `folder`.
+    pub(crate) async fn start(
+        behind: SocketAddr,
+        folder: &Path,
+        names: &[&str],
+    ) -> io::Result<Self> {
+        let (config, pem) = certificates(names).map_err(io::Error::other)?;
         let authority = folder.join("authority.pem");
         std::fs::write(&authority, pem)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -52,7 +56,11 @@ impl Tls {
         format!("localhost:{}", self.address.port())
     }
 
-    pub(super) fn authority(&self) -> &Path {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn authority(&self) -> &Path {
         &self.authority
     }
 }
@@ -66,11 +74,13 @@ async fn pass(acceptor: TlsAcceptor, stream: TcpStream, behind: SocketAddr) {
     }
 }
 
-fn certificates() -> Result<(ServerConfig, String), Box<dyn std::error::Error + Send + Sync>> {
+fn certificates(
+    names: &[&str],
+) -> Result<(ServerConfig, String), Box<dyn std::error::Error + Send + Sync>> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let names: Vec<String> = names.iter().copied().map(str::to_owned).collect();
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
     let config =
