@@ -110,47 +110,146 @@ fn keep_skill(world: &World, id: &str, name: &str, description: &str) {
     world.backend.files().keep_skill(id, name, archive);
 }
 
-/// A skill is offered to the model, and only that one.
+/// A skill is offered to the model, and only that one; another one in the next turn, when the agent runs already.
 async fn discovers_a_skill(world: &World, request: Request) {
     keep_skill(world, "1", "first-skill", "Knows about zebras");
     keep_skill(world, "2", "second-skill", "Knows about walruses");
     let turn = request(world, TASK, TURN, "Hello. #script:text");
     completes(world, &with_skills(turn, &["first-skill"])).await;
-    let sent = sent(world);
-    assert!(sent.contains("Knows about zebras"), "{sent}");
-    assert!(!sent.contains("Knows about walruses"), "{sent}");
+    let first = sent(world);
+    assert!(first.contains("Knows about zebras"), "{first}");
+    assert!(!first.contains("Knows about walruses"), "{first}");
+    let turn = request(world, TASK, TURN + 1, "Again. #script:text");
+    completes(world, &with_skills(turn, &["first-skill", "second-skill"])).await;
+    let all = sent(world);
+    assert!(all.contains("Knows about walruses"), "{all}");
+}
+
+/// A skill's script runs, with its executable bit, and what it says and how it ends is shown.
+async fn runs_a_skills_script((world, request): (World, Request)) {
+    let script = "#!/bin/sh\nfor line in one two; do echo $line; done\npwd > result.txt\nexit 3\n";
+    let files = [
+        (
+            "SKILL.md",
+            0o644,
+            "---\nname: smoke\ndescription: Smokes\n---\nRun it.\n",
+        ),
+        ("bin/run.sh", 0o755, script),
+    ];
+    let archive = skill_archive("smoke", &files);
+    world.backend.files().keep_skill("1", "smoke", archive);
+    let command = "Run. #script:shell\n#cmd:\"$SKILLS_DIR/smoke/bin/run.sh\"";
+    let turn = with_skills(request(&world, TASK, TURN, command), &["smoke"]);
+    let view = world.run(&turn).await;
+    let tool = view.tools().next().unwrap_or_else(|| panic!("{view:#?}"));
+    let output = format!("{:?}", tool.output);
+    assert!(output.contains("one\\ntwo"), "{output}");
+    assert_eq!(tool.status, "error", "{tool:#?}");
+    let result = std::fs::read_to_string(world.workspace(TASK).join("result.txt")).unwrap();
+    assert_eq!(result.trim_end(), world.workspace(TASK).to_str().unwrap());
+}
+
+#[tokio::test]
+async fn codex_runs_a_skills_script() {
+    if let Some(scene) = codex("codex_runs_a_skills_script").await {
+        runs_a_skills_script(scene).await;
+    }
+}
+
+#[tokio::test]
+async fn claude_code_runs_a_skills_script() {
+    if let Some(scene) = claude("claude_code_runs_a_skills_script").await {
+        runs_a_skills_script(scene).await;
+    }
 }
 
 #[tokio::test]
 async fn codex_discovers_a_skill_and_one_that_comes_with_the_next_turn() {
     let test = "codex_discovers_a_skill_and_one_that_comes_with_the_next_turn";
-    let Some((world, request)) = codex(test).await else {
-        return;
-    };
-    discovers_a_skill(&world, request).await;
-    let turn = request(&world, TASK, TURN + 1, "Again. #script:text");
-    completes(&world, &with_skills(turn, &["first-skill", "second-skill"])).await;
-    let sent = sent(&world);
-    assert!(sent.contains("Knows about walruses"), "{sent}");
-}
-
-#[tokio::test]
-async fn claude_code_discovers_a_skill() {
-    if let Some((world, request)) = claude("claude_code_discovers_a_skill").await {
+    if let Some((world, request)) = codex(test).await {
         discovers_a_skill(&world, request).await;
     }
 }
 
 #[tokio::test]
-async fn an_optional_skill_that_fails_is_left_out_and_no_token_is_logged() {
-    let test = "an_optional_skill_that_fails_is_left_out_and_no_token_is_logged";
+async fn claude_code_discovers_a_skill_and_one_that_comes_with_the_next_turn() {
+    let test = "claude_code_discovers_a_skill_and_one_that_comes_with_the_next_turn";
+    if let Some((world, request)) = claude(test).await {
+        discovers_a_skill(&world, request).await;
+    }
+}
+
+#[tokio::test]
+async fn an_optional_skill_that_fails_is_told_of_without_token_and_address() {
+    let test = "an_optional_skill_that_fails_is_told_of_without_token_and_address";
     let Some((world, request)) = codex(test).await else {
         return;
     };
     world.backend.files().trouble(Trouble::Status(403));
     let turn = request(&world, TASK, TURN, "Hello. #script:text");
-    completes(&world, &with_skills(turn, &["first-skill"])).await;
-    let log = world.executor.log();
-    assert!(log.contains("skill is not deployed"), "{log}");
-    assert!(!log.contains(AUTH_TOKEN), "{log}");
+    let view = world.run(&with_skills(turn, &["first-skill"])).await;
+    assert!(view.completed(), "{view:#?}");
+    let told = "Skills missing in this turn: `first-skill` (download failed: HTTP 403";
+    assert!(view.text.contains(told), "{}", view.text);
+    assert!(!view.text.contains(&world.backend.url()), "{}", view.text);
+    assert!(!world.executor.log().contains(AUTH_TOKEN));
+}
+
+/// Nothing of it is outside of the skills' folder, and the turn goes on with the other one.
+async fn survives_a_hostile_skill((world, request): (World, Request)) {
+    let files = [("SKILL.md", 0o644, "x"), ("../../../escaped", 0o644, "x")];
+    let archive = skill_archive("second-skill", &files);
+    keep_skill(&world, "1", "first-skill", "Knows about zebras");
+    world
+        .backend
+        .files()
+        .keep_skill("2", "second-skill", archive);
+    let turn = request(&world, TASK, TURN, "Hello. #script:text");
+    let view = world
+        .run(&with_skills(turn, &["first-skill", "second-skill"]))
+        .await;
+    assert!(view.completed(), "{view:#?}");
+    assert!(
+        view.text.contains("`second-skill` (its archive is refused"),
+        "{}",
+        view.text
+    );
+    assert!(
+        view.text.contains("../../../escaped"),
+        "the member is named: {}",
+        view.text
+    );
+    assert!(sent(&world).contains("Knows about zebras"));
+    for folder in world.workspace(TASK).ancestors().take(4) {
+        assert!(!folder.join("escaped").exists(), "{}", folder.display());
+    }
+}
+
+#[tokio::test]
+async fn codex_survives_a_hostile_skill() {
+    if let Some(scene) = codex("codex_survives_a_hostile_skill").await {
+        survives_a_hostile_skill(scene).await;
+    }
+}
+
+#[tokio::test]
+async fn claude_code_survives_a_hostile_skill() {
+    if let Some(scene) = claude("claude_code_survives_a_hostile_skill").await {
+        survives_a_hostile_skill(scene).await;
+    }
+}
+
+/// A required skill that can't be had ends the turn before the model is asked.
+#[tokio::test]
+async fn a_required_skill_that_fails_ends_the_turn() {
+    let Some((world, request)) = codex("a_required_skill_that_fails_ends_the_turn").await else {
+        return;
+    };
+    let turn = request(&world, TASK, TURN, "Hello. #script:text");
+    let turn = with_skills(turn, &["first-skill"]).with("required_skills", json!(["first-skill"]));
+    let view = world.run(&turn).await;
+    let ended = format!("{:?}", view.terminal);
+    let told = "skills: required Skill deployment failed: first-skill (download failed: HTTP 404";
+    assert!(ended.contains(told), "{ended}");
+    assert!(world.model.requests().is_empty());
 }

@@ -2,7 +2,10 @@
 
 mod hooks;
 mod mcp;
+mod options;
 mod place;
+mod repository;
+mod stops;
 
 use testkit::{View, model::Options};
 use wegent_executor_tests::{Settings, TurnBody, World};
@@ -14,9 +17,16 @@ type Request = fn(&World, i64, i64, &str) -> TurnBody;
 const AGENTS: [(&str, Request); 2] = [("codex", World::turn), ("claude code", World::claude_turn)];
 
 /// A world with both CLIs.
-async fn world(test: &str, change: impl FnOnce(&mut Settings)) -> Option<World> {
+async fn real_world(test: &str, change: impl FnOnce(&mut Settings)) -> Option<World> {
     testkit::cli::require_codex(test)?;
     World::with_claude(test, Options::default(), change).await
+}
+
+/// What the turn's first tool gave.
+fn output(view: &View) -> &str {
+    let tool = view.tools().next().unwrap_or_else(|| panic!("{view:#?}"));
+    let output = tool.output.as_ref().and_then(|output| output.as_str());
+    output.unwrap_or_else(|| panic!("{tool:#?}")).trim_end()
 }
 
 /// Runs a turn that is to be completed.

@@ -45,8 +45,11 @@ impl TurnBody {
         metadata["message_id"] = json!(subtask * 10);
         metadata["auth_token"] = json!(AUTH_TOKEN);
         metadata["skill_identity_token"] = json!(SKILL_TOKEN);
-        // Its skills bring MCP servers of Wegent's own along, which no test has.
-        metadata["skill_configs"] = json!([]);
+        // No test has the skills of a running Wegent, nor the MCP servers that they bring along.
+        for field in ["skill_configs", "skill_names"] {
+            metadata[field] = json!([]);
+        }
+        metadata["bot"][0]["skills"] = json!([]);
         let model = &mut body["model_config"];
         model["model_id"] = json!("scripted-model");
         model["base_url"] = json!(base_url);

@@ -5,7 +5,10 @@
 //! text is fit for a person (no token, no URL).
 
 use std::{
-    fmt, fs, io,
+    borrow::Cow,
+    fmt,
+    fs::File,
+    io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -17,7 +20,7 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use crate::TaskId;
+use crate::{TaskId, confine::Confined};
 
 /// Fetches what the backend keeps for a task. One call is one request: repeating it is the caller's.
 ///
@@ -192,28 +195,40 @@ impl DownloadError {
     }
 }
 
-/// The name of a file that is still being written; removed when this is dropped, if it still is there.
-pub(crate) struct Partial(PathBuf);
+/// A file that is still being written, under a name of its own; removed when this is dropped, if it still is there.
+pub(crate) struct Partial<'a> {
+    folder: &'a Confined,
+    name: PathBuf,
+}
 
-impl Partial {
-    /// A name in `folder` that nobody else has.
-    pub(crate) fn new(folder: &Path) -> Self {
+impl<'a> Partial<'a> {
+    /// A new file in `folder`, and the way to write it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn create(folder: &'a Confined) -> io::Result<(Self, File)> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let (own, number) = (std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let path = folder.join(format!(".wegent-{own}-{number}.part"));
+        let name = PathBuf::from(format!(".wegent-{own}-{number}.part"));
         // Left by an earlier process of the same number.
-        let _ = fs::remove_file(&path);
-        Self(path)
+        folder.remove(&name)?;
+        let partial = Self { folder, name };
+        let file = folder.create(&partial.name, 0o666)?;
+        Ok((partial, file))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
+    /// Gives the file its name, in the place of whatever has it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn finish(self, name: &Path) -> io::Result<()> {
+        self.folder.rename(&self.name, name)
     }
 }
 
-impl Drop for Partial {
+impl Drop for Partial<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = self.folder.remove(&self.name);
     }
 }
 
@@ -230,14 +245,13 @@ impl Body {
     /// [`DownloadError`]; what has been written until then stays for the caller to remove.
     pub(crate) async fn write_to(
         mut self,
-        path: &Path,
+        file: File,
         limit: u64,
     ) -> Result<Written, DownloadError> {
         if self.length.is_some_and(|length| length > limit) {
             return Err(DownloadError::TooLarge { limit });
         }
-        let file = tokio::fs::File::create_new(path).await;
-        let mut file = tokio::io::BufWriter::new(file.map_err(DownloadError::Disk)?);
+        let mut file = tokio::io::BufWriter::new(tokio::fs::File::from_std(file));
         let (mut bytes, mut hasher) = (0_u64, Sha256::new());
         while let Some(chunk) = self.chunks.next().await {
             let chunk = chunk?;
@@ -260,6 +274,19 @@ impl Body {
         }
         Ok(Written { bytes, hash })
     }
+}
+
+/// The text with its URLs left out: what a backend says of itself may name hosts that are nobody's business.
+pub(crate) fn without_urls(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.find("://") {
+        Some(at) => {
+            let begin = word[..at].rfind(|letter: char| !letter.is_ascii_alphanumeric());
+            let begin = begin.map_or(0, |last| last + 1);
+            Cow::Owned(format!("{}…", &word[..begin]))
+        }
+        None => Cow::Borrowed(word),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// How often something is tried, and how long between.
@@ -301,5 +328,22 @@ fn asked_pause(error: &DownloadError) -> Option<Duration> {
             retry_after.map(|after| after.min(LONGEST_PAUSE))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_left_out() {
+        for (text, left) in [
+            ("HTTP 403; body=no", "HTTP 403; body=no"),
+            ("see http://backend:8000/x?token=y now", "see … now"),
+            ("url (https://a.b/c): refused", "url (… refused"),
+            ("", ""),
+        ] {
+            assert_eq!(without_urls(text), left);
+        }
     }
 }

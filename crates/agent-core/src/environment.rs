@@ -20,6 +20,41 @@ pub type Environment = BTreeMap<OsString, OsString>;
 /// ToolVariables that are told to tools; the values may be secret.
 pub type ToolVariables = BTreeMap<String, SecretString>;
 
+/// What every program of ours gets of the image's environment, if it is there: what it needs to run, to reach a server,
+/// and to trust it.
+const NEEDED: &[&str] = &[
+    "PATH",
+    "HOME",
+    "TZ",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// The variables of `image` that a program may have which gets nothing else of it: those that every program needs, and
+/// `more`.
+///
+/// ```
+/// # use agent_core::environment::{Environment, allowed};
+/// let image = Environment::from([("PATH".into(), "/bin".into()), ("DB_URL".into(), "db://x".into())]);
+/// let names: Vec<_> = allowed(&image, &["LANG"]).map(|(name, _)| name).collect();
+/// assert_eq!(names, ["PATH"]);
+/// ```
+pub fn allowed<'a>(
+    image: &'a Environment,
+    more: &'static [&'static str],
+) -> impl Iterator<Item = (&'static str, &'a OsStr)> {
+    let names = NEEDED.iter().chain(more);
+    names.filter_map(|name| Some((*name, image.get(OsStr::new(name))?.as_os_str())))
+}
+
 /// Words that make a variable's name a secret's, as a part between underscores.
 const SECRET_WORDS: &[&str] = &[
     "KEY",

@@ -38,6 +38,7 @@ pub mod downloads;
 pub mod environment;
 mod event;
 pub mod git;
+pub mod hook;
 mod id;
 pub mod interaction;
 pub mod prepare;

@@ -40,6 +40,8 @@ pub struct Turn {
     pub identity: Identity,
     /// The repository to work in, if one is named.
     pub git: Option<GitSource>,
+    /// A folder that outlives the task, with what it works on; the agent is told of it. It goes before a clone's own.
+    pub lasting_folder: Option<PathBuf>,
     /// Skills by name.
     pub skills: Skills,
     /// Files the person attached.
@@ -211,6 +213,8 @@ pub struct McpServer {
     pub bearer_token_variable: Option<String>,
     /// How long a tool call may take, in seconds.
     pub tool_timeout_seconds: Option<f64>,
+    /// Whether its configuration speaks of a login by OAuth. No agent can have one: it takes a person at a browser.
+    pub wants_oauth: bool,
 }
 
 /// How an MCP server is reached.

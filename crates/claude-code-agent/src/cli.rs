@@ -13,6 +13,7 @@ use std::{
 use agent_core::{
     Turn,
     environment::{Environment, is_secret_name, without_secrets},
+    hook::FileEditHook,
 };
 use secrecy::ExposeSecret;
 use supervisor::ChildEnv;
@@ -98,8 +99,8 @@ pub(crate) fn arguments(turn: &Turn, config: &ClaudeConfig) -> Vec<OsString> {
     if config.access == Access::Full {
         arguments.push("--allow-dangerously-skip-permissions".into());
     }
-    if let Some(command) = &config.file_edit_hook {
-        arguments.push(format!("--settings={}", edit_hooks(command)).into());
+    if let Some(hook) = &config.file_edit_hook {
+        arguments.push(format!("--settings={}", edit_hooks(hook)).into());
     }
     if !turn.options.disallowed_tools.is_empty() {
         let disallowed = turn.options.disallowed_tools.join(",");
@@ -115,10 +116,16 @@ pub(crate) fn arguments(turn: &Turn, config: &ClaudeConfig) -> Vec<OsString> {
 }
 
 /// Settings with a command that runs before and after every edit of a file. They add to what other settings have.
-fn edit_hooks(command: &str) -> serde_json::Value {
+///
+/// By its exit code 2 a command that runs before an edit prevents it, and the model is told why.
+fn edit_hooks(hook: &FileEditHook) -> serde_json::Value {
+    let command = match hook.required {
+        true => format!("({}\n) || exit 2", hook.command),
+        false => hook.command.clone(),
+    };
     let hook = serde_json::json!([{
         "matcher": "Write|Edit|MultiEdit|NotebookEdit",
-        "hooks": [{ "type": "command", "command": command }],
+        "hooks": [{ "type": "command", "command": command, "timeout": hook.time_limit.as_secs() }],
     }]);
     serde_json::json!({ "hooks": { "PreToolUse": hook, "PostToolUse": hook } })
 }

@@ -153,6 +153,7 @@ mod tests {
             },
             bearer_token_variable: None,
             tool_timeout_seconds: None,
+            wants_oauth: false,
         };
         let servers = [server("forms"), server("forms__x"), server("my forms.1")];
         let found = |name| find(&servers, name).map(|(server, tool)| (server.name.as_str(), tool));

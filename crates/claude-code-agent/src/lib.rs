@@ -63,7 +63,7 @@ use std::{
 
 use agent_core::{
     Agent, AgentError, AgentKind, Outcome, SkillsFolder, TaskId, Turn, TurnCx, Workspace,
-    environment::Environment,
+    environment::Environment, hook::FileEditHook,
 };
 use futures::future::{BoxFuture, FutureExt, ready};
 
@@ -83,8 +83,8 @@ pub struct ClaudeConfig {
     pub access: Access,
     /// The environment of the image; the CLI and its tools get all of it but secrets.
     pub image: Environment,
-    /// What runs before and after every edit of a file, for a shell.
-    pub file_edit_hook: Option<String>,
+    /// What runs before and after every edit of a file.
+    pub file_edit_hook: Option<FileEditHook>,
     /// How the key proxy reaches the model's API; `None` gives the key to the CLI itself, and so to every shell that it
     /// starts.
     pub key_proxy: Option<UpstreamConfig>,

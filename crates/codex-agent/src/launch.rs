@@ -6,34 +6,16 @@ use std::{
     time::Duration,
 };
 
-use agent_core::{AgentError, scratch::Scratch};
+use agent_core::{AgentError, environment::allowed, scratch::Scratch};
 use codex_app_server::{Instance, InstanceConfig, ThreadStream, protocol::ClientInfo};
 use supervisor::{ChildEnv, Guard, Ladder};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{CodexConfig, binary, pausing::Paused};
 
-/// What the CLI itself gets of the environment, if it is there: nothing but what it needs to run and to reach
-/// its provider. Its tools' environment is another matter.
-const ALLOWED: &[&str] = &[
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "CODEX_CA_CERTIFICATE",
-];
+/// What the CLI itself gets of the image's environment beside what every program does. Its tools' environment is another
+/// matter.
+const MORE: &[&str] = &["LANG", "LC_ALL", "LC_CTYPE", "CODEX_CA_CERTIFICATE"];
 
 /// How an app-server is brought to its end. It takes 60 ms when all is well; the whole executor has 8 s.
 const LADDER: Ladder = Ladder {
@@ -122,10 +104,8 @@ fn instance(config: &CodexConfig, program: PathBuf, home: &Path, scratch: &Path)
 /// What the CLI is started with.
 pub(crate) fn environment(config: &CodexConfig, home: &Path, scratch: &Path) -> ChildEnv {
     let mut env: ChildEnv = ChildEnv::default();
-    for name in ALLOWED {
-        if let Some(value) = variable(config, name) {
-            env.set(*name, value);
-        }
+    for (name, value) in allowed(&config.image, MORE) {
+        env.set(name, value);
     }
     env.set("CODEX_HOME", home);
     env.set("TMPDIR", scratch);

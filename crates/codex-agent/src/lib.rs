@@ -32,6 +32,7 @@
 
 mod binary;
 mod config_toml;
+mod edits;
 mod elicitation;
 mod exec;
 mod exec_lines;
@@ -67,8 +68,9 @@ use std::{
 };
 
 use agent_core::{
-    Agent, AgentError, AgentEvent, AgentKind, Notice, NoticeKind, Outcome, SkillsFolder, StopStep,
-    TaskId, Turn, TurnCx, Workspace, environment::Environment,
+    Agent, AgentError, AgentEvent, AgentKind, AgentOptions, Notice, NoticeKind, Outcome,
+    SkillsFolder, StopStep, TaskId, Turn, TurnCx, Workspace, environment::Environment,
+    hook::FileEditHook,
 };
 use futures::future::{BoxFuture, FutureExt};
 
@@ -105,6 +107,8 @@ pub struct CodexConfig {
     pub question: Duration,
     /// How many app-servers may be alive at once.
     pub max_servers: usize,
+    /// What runs before and after every edit of a file.
+    pub file_edit_hook: Option<FileEditHook>,
 }
 
 /// How long the parts of a turn may take.
@@ -140,6 +144,7 @@ impl CodexConfig {
             idle: Duration::from_secs(600),
             question: Duration::from_secs(3600),
             max_servers: 32,
+            file_edit_hook: None,
         }
     }
 }
@@ -178,6 +183,7 @@ impl CodexAgent {
     ) -> Result<Outcome, AgentError> {
         let task = turn.key.task;
         self.tell_of_unreachable_servers(turn, &cx).await?;
+        note_unknown_limits(&turn.options);
         let drive = Drive {
             config: &self.config,
             turn,
@@ -265,5 +271,19 @@ impl Agent for CodexAgent {
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         self.servers.shutdown().boxed()
+    }
+}
+
+/// Codex knows no rules for tools and no number of model calls.
+fn note_unknown_limits(options: &AgentOptions) {
+    let given = [
+        ("max_turns", options.max_turns.is_some()),
+        ("allowed_tools", !options.allowed_tools.is_empty()),
+        ("disallowed_tools", !options.disallowed_tools.is_empty()),
+    ];
+    let given = given.iter().filter(|(_, given)| *given);
+    let ignored: Vec<&str> = given.map(|(name, _)| *name).collect();
+    if !ignored.is_empty() {
+        tracing::warn!(?ignored, "codex can't heed these options of the request");
     }
 }

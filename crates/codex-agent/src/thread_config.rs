@@ -16,7 +16,7 @@ use std::{
 
 use agent_core::{
     AgentError, McpServer, McpTransport, ModelConfig, Turn, Workspace,
-    environment::{Environment, without_secrets},
+    environment::{Environment, is_secret_name, without_secrets},
     interaction::FORM_TOOL,
 };
 use codex_app_server::protocol::{
@@ -101,7 +101,7 @@ pub(crate) fn thread_settings(
     );
     values.insert(
         "shell_environment_policy".to_owned(),
-        shell_environment(workspace, &tools, session, scratch),
+        shell_environment(turn, workspace, &tools, session, scratch),
     );
     values.insert(
         "features".to_owned(),
@@ -263,8 +263,10 @@ fn model_settings(model: &ModelConfig) -> impl Iterator<Item = (&'static str, Va
 
 /// Tools start from nothing and get exactly what we name, so that what the CLI itself was started with
 /// never decides what they see.
-/// The session's mark is among it: by it what a tool left behind is found if even the guard was killed.
+/// The session's mark is among it: by it what a tool left behind is found if even the guard was killed. What the model's
+/// configuration sets beside its own settings goes to tools too, but for secrets.
 fn shell_environment(
+    turn: &Turn,
     workspace: &Workspace,
     tools: &Environment,
     session: &SessionMark,
@@ -274,6 +276,11 @@ fn shell_environment(
         .iter()
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), json!(value.to_str()?))))
         .collect();
+    for (name, value) in &turn.model.variables {
+        if name != config_toml::VARIABLE && !is_secret_name(name) {
+            set.insert(name.clone(), json!(value.expose_secret()));
+        }
+    }
     set.insert("TMPDIR".to_owned(), json!(scratch));
     set.insert(SESSION_MARK.to_owned(), json!(session.as_str()));
     for (name, value) in &workspace.variables {

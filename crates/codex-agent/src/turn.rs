@@ -337,6 +337,10 @@ impl Drive<'_> {
                 }
                 _ => {}
             }
+            let session = stream.id().to_string();
+            if let Err(error) = self.around_edit(&notification, &session).await {
+                return Ok(End::Hopeless(error));
+            }
             if let Some(question) = form::shown(&notification) {
                 heard.mapper.forget(&question.call);
                 return Ok(End::Form(question));

@@ -244,6 +244,7 @@ fn codex_config(config: &Config) -> codex_agent::CodexConfig {
             Approvals::Untrusted => codex_agent::Approvals::Untrusted,
         },
         max_servers: config.codex.max_servers,
+        file_edit_hook: config.prepare.file_edit.clone(),
         ..codex_agent::CodexConfig::new(config.identity.name.clone(), homes)
     }
 }
@@ -257,7 +258,7 @@ fn claude_config(config: &Config) -> claude_code_agent::ClaudeConfig {
             Access::Workspace => claude_code_agent::Access::WorkspaceWrite,
         },
         image: config.image_environment.as_map().clone(),
-        file_edit_hook: config.prepare.file_edit_command.clone(),
+        file_edit_hook: config.prepare.file_edit.clone(),
         key_proxy: claude.key_proxy.then(|| UpstreamConfig {
             proxies: config.proxies.clone(),
             ca_file: None,

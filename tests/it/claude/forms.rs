@@ -105,7 +105,13 @@ async fn a_form_is_shown_after_its_block_and_answered_by_the_next_turn() {
 
     let turn = with_forms(world.claude_turn(TASK, TURN + 1, "Here."), &forms);
     let turn = answering(turn, &call, "answered", json!({"where": "here"}));
+    // What came with the turn that asked is not fetched again.
+    let turn = turn.with(
+        "attachments",
+        json!([{"id": 1, "original_filename": "a.txt"}]),
+    );
     let said = answered(&world, &turn).await;
+    assert_eq!(world.backend.files().asked().len(), 0);
     assert!(
         said.contains("The form said: ") && said.contains(r#""where": "here""#),
         "{said}"

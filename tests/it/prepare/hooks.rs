@@ -2,10 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use testkit::{model::Options, oracle::Terminal, procs};
-use wegent_executor_tests::{Settings, World, private_folder};
+use testkit::{oracle::Terminal, procs};
+use wegent_executor_tests::{Settings, private_folder};
 
-use super::{AGENTS, completed, world};
+use super::{AGENTS, completed, real_world};
 
 /// A folder with a script in it.
 fn script(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -23,7 +23,7 @@ async fn a_hook_runs_in_the_workspace_before_the_agent_and_sees_no_secret() {
     let set = |settings: &mut Settings| {
         settings.set("WEGENT_HOOK_PRE_EXECUTE", hook.to_str().unwrap());
     };
-    let Some(world) = world(
+    let Some(world) = real_world(
         "a_hook_runs_in_the_workspace_before_the_agent_and_sees_no_secret",
         set,
     )
@@ -55,7 +55,7 @@ async fn a_hook_that_fails_is_shown_with_the_end_of_its_output_and_the_turn_goes
         settings.set("WEGENT_HOOK_PRE_EXECUTE", hook.to_str().unwrap());
     };
     let test = "a_hook_that_fails_is_shown_with_the_end_of_its_output_and_the_turn_goes_on";
-    let Some(world) = world(test, set).await else {
+    let Some(world) = real_world(test, set).await else {
         return;
     };
     for (task, (agent, request)) in (1..).zip(AGENTS) {
@@ -85,7 +85,7 @@ async fn a_required_hook_that_hangs_ends_the_turn_in_time_and_leaves_nothing() {
         settings.set("WEGENT_HOOK_PRE_EXECUTE_REQUIRED", "true");
     };
     let test = "a_required_hook_that_hangs_ends_the_turn_in_time_and_leaves_nothing";
-    let Some(world) = world(test, set).await else {
+    let Some(world) = real_world(test, set).await else {
         return;
     };
     for (task, (agent, request)) in (1..).zip(AGENTS) {
@@ -117,31 +117,89 @@ async fn a_required_hook_that_hangs_ends_the_turn_in_time_and_leaves_nothing() {
         .unwrap();
 }
 
+/// A command that notes what it reads in `seen`, and how it is set.
+fn noting(script: &std::path::Path) -> impl Fn(&mut Settings) {
+    let command = format!("bash {}", script.display());
+    move |settings| {
+        settings.set("WEGENT_FILE_EDIT_HOOK_COMMAND", command.clone());
+        settings.set("WEGENT_FILE_EDIT_HOOK_TIMEOUT", "20");
+    }
+}
+
 #[tokio::test]
-async fn claude_codes_edits_run_the_operators_command_before_and_after() {
+async fn edits_run_the_operators_command_before_and_after() {
+    let test = "edits_run_the_operators_command_before_and_after";
     let (folder, hook) =
         script("cat >> \"$(dirname \"$0\")/seen\"; echo >> \"$(dirname \"$0\")/seen\"");
-    let set = |settings: &mut Settings| {
-        settings.set(
-            "WEGENT_FILE_EDIT_HOOK_COMMAND",
-            format!("bash {}", hook.display()),
-        );
-    };
-    let test = "claude_codes_edits_run_the_operators_command_before_and_after";
-    let Some(world) = World::with_claude(test, Options::default(), set).await else {
+    let Some(world) = real_world(test, noting(&hook)).await else {
         return;
     };
-    let view = completed(
-        &world,
-        "claude code",
-        &world.claude_turn(1, 2, "Write. #script:patch"),
-    )
-    .await;
-    assert_eq!(view.tools().next().unwrap().name, "Write");
-    let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
-    let at = |event: &str| {
-        seen.find(event)
-            .unwrap_or_else(|| panic!("no {event} in {seen}"))
+    for (task, (agent, request)) in (1..).zip(AGENTS) {
+        let turn = request(&world, task, task + 10, "Write. #script:patch");
+        let view = completed(&world, agent, &turn).await;
+        assert_eq!(view.tools().next().unwrap().name, "Write");
+        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+        fs::remove_file(folder.path().join("seen")).unwrap();
+        let events: Vec<serde_json::Value> = seen
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let names: Vec<_> = events
+            .iter()
+            .map(|event| &event["hook_event_name"])
+            .collect();
+        assert_eq!(names, ["PreToolUse", "PostToolUse"], "{agent}: {seen}");
+        for event in events {
+            let path = event["tool_input"]["file_path"].as_str().unwrap();
+            assert!(path.ends_with("hello_model.txt"), "{agent}: {event}");
+            assert_eq!(event["tool_name"], "Write", "{agent}: {event}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_required_command_that_fails_holds_back_the_edit_or_ends_the_turn() {
+    let test = "a_required_command_that_fails_holds_back_the_edit_or_ends_the_turn";
+    let (_folder, hook) = script("echo 'no edits today' >&2; exit 1");
+    let required = |settings: &mut Settings| {
+        noting(&hook)(settings);
+        settings.set("WEGENT_FILE_EDIT_HOOK_REQUIRED", "true");
     };
-    assert!(at("PreToolUse") < at("PostToolUse"), "{seen}");
+    let Some(world) = real_world(test, required).await else {
+        return;
+    };
+    let view = world.run(&world.turn(1, 11, "Write. #script:patch")).await;
+    let Some(Terminal::Failed { message, .. }) = &view.terminal else {
+        panic!("{view:#?}")
+    };
+    assert!(
+        message.starts_with("file-edit hook: it ended with") && message.contains("no edits today"),
+        "{message}"
+    );
+    let turn = world.claude_turn(2, 12, "Write. #script:patch");
+    let view = completed(&world, "claude code", &turn).await;
+    let tool = view.tools().next().unwrap();
+    assert_eq!(tool.status, "error", "{tool:#?}");
+    assert!(
+        format!("{:?}", tool.output).contains("no edits today"),
+        "{tool:#?}"
+    );
+    assert!(!world.workspace(2).join("hello_model.txt").exists());
+}
+
+#[tokio::test]
+async fn a_command_that_fails_is_told_of_and_codex_goes_on() {
+    let test = "a_command_that_fails_is_told_of_and_codex_goes_on";
+    let (_folder, hook) = script("echo 'cannot count' >&2; exit 4");
+    let Some(world) = real_world(test, noting(&hook)).await else {
+        return;
+    };
+    let view = completed(&world, "codex", &world.turn(1, 11, "Write. #script:patch")).await;
+    assert!(
+        view.text.contains("file-edit hook failed") && view.text.contains("cannot count"),
+        "{}",
+        view.text
+    );
+    assert!(world.workspace(1).join("hello_model.txt").exists());
 }

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use testkit::mcp_echo::McpEcho;
 use wegent_executor_tests::{AUTH_TOKEN, SKILL_TOKEN};
 
-use super::{AGENTS, completed, world};
+use super::{AGENTS, completed, real_world};
 
 const CALL: &str = "Call. #script:mcp\n#cmd:{\"text\":\"hello\"}";
 const STDIO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");
 
 #[tokio::test]
 async fn a_server_is_reached_with_its_resolved_url_and_headers() {
-    let Some(world) = world(
+    let Some(world) = real_world(
         "a_server_is_reached_with_its_resolved_url_and_headers",
         |_| {},
     )
@@ -54,7 +54,7 @@ async fn a_server_is_reached_with_its_resolved_url_and_headers() {
 #[tokio::test]
 async fn a_skills_server_reaches_codex_under_the_name_that_wegent_gives_it() {
     let test = "a_skills_server_reaches_codex_under_the_name_that_wegent_gives_it";
-    let Some(world) = world(test, |_| {}).await else {
+    let Some(world) = real_world(test, |_| {}).await else {
         return;
     };
     let echo = McpEcho::start().await.unwrap();
@@ -75,7 +75,7 @@ async fn a_skills_server_reaches_codex_under_the_name_that_wegent_gives_it() {
 #[tokio::test]
 async fn a_program_gets_what_its_configuration_gives_it_and_no_tools_token() {
     let test = "a_program_gets_what_its_configuration_gives_it_and_no_tools_token";
-    let Some(world) = world(test, |_| {}).await else {
+    let Some(world) = real_world(test, |_| {}).await else {
         return;
     };
     let server =
@@ -108,12 +108,14 @@ async fn a_program_gets_what_its_configuration_gives_it_and_no_tools_token() {
 
 #[tokio::test]
 async fn a_way_that_an_agent_does_not_know_is_told_of() {
-    let Some(world) = world("a_way_that_an_agent_does_not_know_is_told_of", |_| {}).await else {
+    let Some(world) = real_world("a_way_that_an_agent_does_not_know_is_told_of", |_| {}).await
+    else {
         return;
     };
     let servers = json!([
         {"name": "old", "type": "sse", "url": "http://127.0.0.1:9/sse"},
         {"name": "odd", "type": "carrier-pigeon", "url": "http://127.0.0.1:9/"},
+        {"name": "shy", "type": "http", "url": "http://127.0.0.1:9/mcp", "oauthClientId": "x"},
     ]);
     for (task, (agent, request)) in (1..).zip(AGENTS) {
         let turn = request(&world, task, task + 10, "Go. #script:text")
@@ -121,6 +123,11 @@ async fn a_way_that_an_agent_does_not_know_is_told_of() {
         let view = completed(&world, agent, &turn).await;
         assert!(
             view.text.contains("`odd` is reached over `carrier-pigeon`"),
+            "{agent}: {}",
+            view.text
+        );
+        assert!(
+            view.text.contains("`shy` is set up for a login by OAuth"),
             "{agent}: {}",
             view.text
         );

@@ -3,8 +3,9 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::json;
+use testkit::backend::skill_archive;
 
-use super::{AGENTS, completed, world};
+use super::{AGENTS, completed, real_world};
 
 /// A repository without commits, made by hand: `git` itself is asked by the agents' shells.
 fn repository(folder: &Path) {
@@ -23,7 +24,7 @@ fn repository(folder: &Path) {
 
 #[tokio::test]
 async fn a_repositorys_rules_reach_the_model_and_git_status_stays_clean() {
-    let Some(world) = world(
+    let Some(world) = real_world(
         "a_repositorys_rules_reach_the_model_and_git_status_stays_clean",
         |_| {},
     )
@@ -31,6 +32,8 @@ async fn a_repositorys_rules_reach_the_model_and_git_status_stays_clean() {
     else {
         return;
     };
+    let archive = skill_archive("demo", &[("SKILL.md", 0o644, "---\nname: demo\n---\n")]);
+    world.backend.files().keep_skill("1", "demo", archive);
     for (task, (agent, request)) in (1..).zip(AGENTS) {
         let folder = world.workspace(task);
         fs::create_dir_all(&folder).unwrap();
@@ -40,7 +43,9 @@ async fn a_repositorys_rules_reach_the_model_and_git_status_stays_clean() {
         fs::write(folder.join("AGENTS.md"), "Rule two: be kind.").unwrap();
         let command = "Look. #script:shell\n#cmd:echo \"<$(git status --porcelain)>\"";
         for subtask in [1, 2] {
-            let turn = request(&world, task, task * 10 + subtask, command);
+            let turn = request(&world, task, task * 10 + subtask, command)
+                .with("skill_names", json!(["demo"]))
+                .with("skill_refs", json!({"demo": {"skill_id": 1}}));
             let view = completed(&world, agent, &turn).await;
             let output = view.tools().next().unwrap().output.clone().unwrap();
             assert_eq!(output.as_str().map(str::trim_end), Some("<>"), "{agent}");
@@ -61,7 +66,7 @@ async fn files_outside_of_the_repository_are_no_instructions() {
     let outside = |settings: &mut wegent_executor_tests::Settings| {
         settings.set("CUSTOM_INSTRUCTION_FILES", "/etc/passwd,../x, rules.md");
     };
-    let Some(world) = world(
+    let Some(world) = real_world(
         "files_outside_of_the_repository_are_no_instructions",
         outside,
     )
@@ -91,7 +96,7 @@ async fn files_outside_of_the_repository_are_no_instructions() {
 
 #[tokio::test]
 async fn selected_skills_and_knowledge_stand_before_the_prompt() {
-    let Some(world) = world(
+    let Some(world) = real_world(
         "selected_skills_and_knowledge_stand_before_the_prompt",
         |_| {},
     )

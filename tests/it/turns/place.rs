@@ -1,7 +1,5 @@
 //! Where a turn runs, and what its tools see.
 
-use std::fs;
-
 use serde_json::json;
 use wegent_executor_tests::World;
 
@@ -12,8 +10,8 @@ async fn a_bots_folder_is_where_the_agent_works() {
     let Some(world) = World::build("a_bots_folder_is_where_the_agent_works").await else {
         return;
     };
-    let folder = world.root.path().join("given folder");
-    fs::create_dir(&folder).unwrap();
+    // It is made.
+    let folder = world.root.path().join("some/given folder");
     let turn = world.turn(1, 2, "Run. #script:shell\n#cmd:pwd; touch was-here");
     let view = completed(&world, &turn.with_bot("cwd", json!(folder))).await;
     assert_eq!(
@@ -24,26 +22,19 @@ async fn a_bots_folder_is_where_the_agent_works() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_an_error_before_the_model_is_asked() {
-    let Some(world) = World::build("a_missing_folder_is_an_error_before_the_model_is_asked").await
-    else {
+async fn a_folder_that_is_no_absolute_path_is_an_error_before_the_model_is_asked() {
+    let test = "a_folder_that_is_no_absolute_path_is_an_error_before_the_model_is_asked";
+    let Some(world) = World::build(test).await else {
         return;
     };
-    let folder = world.root.path().join("nowhere");
-    let view = world
-        .run(
-            &world
-                .turn(1, 2, "Run. #script:text")
-                .with_bot("cwd", json!(folder)),
-        )
-        .await;
+    let turn = world.turn(1, 2, "Run. #script:text");
+    let view = world.run(&turn.with_bot("cwd", json!("some/where"))).await;
     assert_eq!(view.error_code(), Some("container_error"), "{view:#?}");
     assert!(
-        format!("{:?}", view.terminal).contains("nowhere"),
-        "the folder is not named: {view:#?}"
+        format!("{:?}", view.terminal).contains("bot.cwd: `some/where`"),
+        "the field is not named: {view:#?}"
     );
     assert!(world.model.requests().is_empty(), "the model was asked");
-    assert!(!folder.exists());
 }
 
 #[tokio::test]

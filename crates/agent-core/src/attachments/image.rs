@@ -1,6 +1,10 @@
 //! Images as a model takes them: of a known format, and no larger than it looks at.
 
-use std::{fs, io::Cursor, path::Path};
+use std::{
+    fs::File,
+    io::{Cursor, Read},
+    os::unix::fs::FileExt,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use image::{
@@ -39,10 +43,9 @@ pub(super) enum NotShown {
 }
 
 /// Whether a file is an image that models look at, judged by its first bytes.
-pub(super) fn is_image(path: &Path) -> bool {
-    use std::io::Read;
+pub(super) fn is_image(file: &File) -> bool {
     let mut head = [0; 32];
-    let read = fs::File::open(path).and_then(|mut file| file.read(&mut head));
+    let read = file.read_at(&mut head, 0);
     read.is_ok_and(|read| format_of(&head[..read]).is_some())
 }
 
@@ -50,12 +53,13 @@ pub(super) fn is_image(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`NotShown`] says why it can't be shown.
-pub(super) fn from_file(path: &Path) -> Result<String, NotShown> {
-    let size = fs::metadata(path).map_err(NotShown::Read)?.len();
-    if size > LARGEST_FILE {
+pub(super) fn from_file(file: &mut File) -> Result<String, NotShown> {
+    let mut bytes = Vec::new();
+    let read = file.take(LARGEST_FILE + 1).read_to_end(&mut bytes);
+    if read.map_err(NotShown::Read)? as u64 > LARGEST_FILE {
         return Err(NotShown::TooLarge);
     }
-    data_url(fs::read(path).map_err(NotShown::Read)?)
+    data_url(bytes)
 }
 
 /// The same image no larger than a model looks at, if `url` is a `data:` URL of one; anything else is left to the model.

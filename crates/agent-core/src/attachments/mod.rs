@@ -3,6 +3,9 @@
 //! [`fetch`] brings them to `<task's folder>/<task>:executor:attachments/<message>/<name>`, which is where Wegent
 //! expects them; [`into_prompt`] says in the prompt where they are. Nothing of this fails a turn: a file that can't be
 //! had is reported in the prompt, with the reason.
+//!
+//! Everything is reached from the task's folder (see [`crate::confine`]): a tool of an earlier turn may have put links
+//! anywhere below it.
 
 mod image;
 mod name;
@@ -13,7 +16,8 @@ mod tests;
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,6 +27,7 @@ use futures::{FutureExt, StreamExt, stream};
 pub use self::prompt::into_prompt;
 use crate::{
     Attachment, AttachmentState, TaskId,
+    confine::{Confined, plain_relative},
     downloads::{Access, DownloadError, Downloads, Partial, with_retries},
     error_chain,
 };
@@ -64,6 +69,16 @@ pub struct Local {
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
+    /// The task's folder, which it lies below.
+    task_folder: PathBuf,
+}
+
+impl Local {
+    /// Opens it, if it still is a file below the task's folder.
+    fn open(&self) -> io::Result<File> {
+        let inside = self.path.strip_prefix(&self.task_folder);
+        Confined::open(&self.task_folder)?.file(inside.map_err(io::Error::other)?)
+    }
 }
 
 /// Fetches what is not there yet, in the order and number of `attachments`. `access` is `None` when the request brings
@@ -100,7 +115,7 @@ async fn deliver(
 ) -> Delivery {
     let result = match plan {
         Plan::Done(result) => result,
-        Plan::Fetch(path) => one(attachment.id, &path, place, downloads, access, limits)
+        Plan::Fetch(path) => one(attachment.id, path, place, downloads, access, limits)
             .await
             .map_err(|error| error_chain(&error)),
     };
@@ -115,28 +130,25 @@ async fn deliver(
 
 async fn one(
     id: i64,
-    path: &Path,
+    path: PathBuf,
     place: Place<'_>,
     downloads: &dyn Downloads,
     access: Option<&Access>,
     limits: Limits,
 ) -> Result<Local, DownloadError> {
     let access = access.ok_or(DownloadError::NoToken)?;
-    let folder = path.parent().expect("a file lies in a folder");
-    place.make(folder).map_err(DownloadError::Disk)?;
+    let name = path.file_name().expect("a file has a name");
+    let folder = place.parent_of(&path).map_err(DownloadError::Disk)?;
     let attempt = || async {
         let body = downloads.attachment(access, id).await?;
-        let partial = Partial::new(folder);
-        let written = body.write_to(partial.path(), limits.size).await?;
+        let (partial, file) = Partial::create(&folder).map_err(DownloadError::Disk)?;
+        let written = body.write_to(file, limits.size).await?;
         // Nobody ever sees half a file under its name.
-        fs::rename(partial.path(), path).map_err(DownloadError::Disk)?;
+        partial.finish(name.as_ref()).map_err(DownloadError::Disk)?;
         Ok(written.bytes)
     };
     let size = with_retries(limits.time, attempt).await?;
-    Ok(Local {
-        path: path.to_owned(),
-        size,
-    })
+    Ok(place.local(path.clone(), size))
 }
 
 enum Plan {
@@ -183,20 +195,25 @@ impl Place<'_> {
         }
     }
 
-    /// A file at a path that the request names: only within the task's folder, links followed.
+    /// A file at a path that the request names: only within the task's folder.
     fn confined(self, path: &Path) -> io::Result<Local> {
-        let real = path.canonicalize()?;
-        let metadata = real.metadata()?;
-        if !real.starts_with(self.folder.canonicalize()?) {
-            return Err(io::Error::other("local_path is outside the task's folder"));
+        let outside = || io::Error::other("local_path is outside the task's folder");
+        let inside = path.strip_prefix(self.folder).map_err(|_| outside())?;
+        let inside = plain_relative(inside).map_err(|_| outside())?;
+        let file = match Confined::open(self.folder)?.file(&inside) {
+            // What the system says of a link that leads out.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(outside()),
+            file => file?,
+        };
+        Ok(self.local(self.folder.join(inside), file.metadata()?.len()))
+    }
+
+    fn local(self, path: PathBuf, size: u64) -> Local {
+        Local {
+            path,
+            size,
+            task_folder: self.folder.to_owned(),
         }
-        if !metadata.is_file() {
-            return Err(io::Error::other("local_path is not a file"));
-        }
-        Ok(Local {
-            path: path.to_owned(),
-            size: metadata.len(),
-        })
     }
 
     fn free_path(self, attachment: &Attachment, taken: &mut HashSet<PathBuf>) -> PathBuf {
@@ -213,18 +230,12 @@ impl Place<'_> {
         path
     }
 
-    /// Makes a folder below the task's, not following links to elsewhere.
-    fn make(self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let inside = folder
-            .strip_prefix(self.folder)
-            .expect("it is below the task's folder");
-        if folder.canonicalize()? == self.folder.canonicalize()?.join(inside) {
-            Ok(())
-        } else {
-            Err(io::Error::other(
-                "the folder for attachments is a link to elsewhere",
-            ))
-        }
+    /// The folder of a file below the task's, made if it isn't there.
+    fn parent_of(self, path: &Path) -> io::Result<Confined> {
+        fs::create_dir_all(self.folder)?;
+        let inside = path.strip_prefix(self.folder);
+        let inside = inside.expect("it is below the task's folder");
+        let parent = inside.parent().expect("a file lies in a folder");
+        Confined::open(self.folder)?.folder(parent, 0o777)
     }
 }

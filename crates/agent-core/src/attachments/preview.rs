@@ -1,6 +1,6 @@
 //! The beginning of a text file, for an agent that is shown it at once.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, io::Read};
 
 /// How many lines are shown at most.
 const LINES: usize = 10;
@@ -8,9 +8,8 @@ const LINES: usize = 10;
 const BYTES: usize = 4 << 10;
 
 /// The first lines of a text file; `None` if it is not text, empty, or can't be read.
-pub(super) fn preview(path: &Path) -> Option<String> {
+pub(super) fn preview(file: File) -> Option<String> {
     let mut bytes = Vec::with_capacity(BYTES);
-    let file = File::open(path).ok()?;
     file.take(BYTES as u64).read_to_end(&mut bytes).ok()?;
     let text = match std::str::from_utf8(&bytes) {
         Ok(text) => text,
@@ -49,7 +48,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, bytes).unwrap();
-        preview(&path)
+        preview(File::open(&path).unwrap())
     }
 
     #[test]
@@ -73,7 +72,7 @@ mod tests {
         assert_eq!(of(b"PK\x03\x04\0\0"), None);
         assert_eq!(of(b"\xff\xfe latin \xe4"), None);
         assert_eq!(of(b" \n"), None);
-        assert_eq!(preview(Path::new("/nowhere")), None);
+        assert_eq!(preview(tempfile::tempfile().unwrap()), None);
     }
 
     #[test]

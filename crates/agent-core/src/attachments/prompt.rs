@@ -38,7 +38,7 @@ pub fn into_prompt(
         let Ok(local) = &delivery.result else {
             continue;
         };
-        let shown = attached_image(&local.path, agent);
+        let shown = attached_image(local, agent);
         if listed.contains(&local.path.as_path()) {
             entries.push(entry(&delivery.attachment, local, &shown));
         }
@@ -144,7 +144,7 @@ fn size(bytes: u64) -> String {
 /// How a text file begins.
 fn beginning(delivery: &Delivery) -> Option<String> {
     let local = delivery.result.as_ref().ok()?;
-    let text = preview::preview(&local.path)?;
+    let text = preview::preview(local.open().ok()?)?;
     Some(format!(
         "\n\nThe beginning of {}:\n{}",
         local.path.display(),
@@ -175,13 +175,16 @@ fn given_image(url: &str, agent: AgentKind) -> PromptPart {
 }
 
 /// An attached image as a part of the prompt; `None` for other files, an error for an image that can't be shown.
-fn attached_image(path: &Path, agent: AgentKind) -> Result<Option<PromptPart>, String> {
+fn attached_image(local: &Local, agent: AgentKind) -> Result<Option<PromptPart>, String> {
+    let opened = local.open().ok();
+    let Some(mut file) = opened.filter(image::is_image) else {
+        return Ok(None);
+    };
     match agent {
-        AgentKind::Codex => Ok(image::is_image(path).then(|| PromptPart::LocalImage {
-            path: path.to_owned(),
+        AgentKind::Codex => Ok(Some(PromptPart::LocalImage {
+            path: local.path.clone(),
         })),
-        AgentKind::ClaudeCode if !image::is_image(path) => Ok(None),
-        AgentKind::ClaudeCode => match image::from_file(path) {
+        AgentKind::ClaudeCode => match image::from_file(&mut file) {
             Ok(url) => Ok(Some(PromptPart::Image { url })),
             Err(error) => Err(crate::error_chain(&error)),
         },
@@ -299,6 +302,7 @@ mod tests {
                 Ok(path) => Ok(Local {
                     path: path.into(),
                     size: 1536,
+                    task_folder: "/".into(),
                 }),
                 Err(reason) => Err(reason.to_owned()),
             },

@@ -107,17 +107,11 @@ impl Access {
         user: &GitUser,
         secrets: &Secrets,
     ) -> Result<Option<SecretString>, GitError> {
-        let given = user.token.as_ref().filter(|token| {
-            let token = token.expose_secret().trim();
-            !token.is_empty() && token != "***"
-        });
-        let Some(raw) = given.cloned().or_else(|| self.token_in_file(settings)) else {
-            return Ok(None);
-        };
-        secrets.add(raw.clone());
-        let token = settings.cipher.reveal(&raw)?;
-        secrets.add(token.clone());
-        Ok(Some(token.expose_secret().trim().into()))
+        let given = given(user).cloned();
+        given
+            .or_else(|| self.token_in_file(settings))
+            .map(|raw| in_clear(settings, &raw, secrets))
+            .transpose()
     }
 
     fn token_in_file(&self, settings: &GitSettings) -> Option<SecretString> {
@@ -186,6 +180,26 @@ impl Access {
             .cloned()
             .collect()
     }
+}
+
+/// The token that the request brings, if it is one.
+pub(super) fn given(user: &GitUser) -> Option<&SecretString> {
+    user.token.as_ref().filter(|token| {
+        let token = token.expose_secret().trim();
+        !token.is_empty() && token != "***"
+    })
+}
+
+/// The token as servers know it, having told `secrets` of both its forms.
+pub(super) fn in_clear(
+    settings: &GitSettings,
+    raw: &SecretString,
+    secrets: &Secrets,
+) -> Result<SecretString, GitError> {
+    secrets.add(raw.clone());
+    let token = settings.cipher.reveal(raw)?;
+    secrets.add(token.clone());
+    Ok(token.expose_secret().trim().into())
 }
 
 fn name(login: Option<&str>) -> String {

@@ -7,10 +7,17 @@ use std::{
 };
 
 use redact::Secrets;
+use secrecy::SecretString;
 
 use super::{
-    Branch, GitError, GitSettings, Remote, access::Access, clone::Clone, config::GitConfig, hooks,
-    identity, keeper::Keeper, login, program::Programs,
+    Branch, GitError, GitSettings, Remote,
+    access::{self, Access},
+    clone::Clone,
+    config::GitConfig,
+    hooks, identity,
+    keeper::Keeper,
+    lfs, login,
+    program::Programs,
 };
 use crate::{GitSource, GitUser, TaskId};
 
@@ -54,6 +61,15 @@ impl Git {
             programs,
             keeper: Keeper::default(),
         }
+    }
+
+    /// The user's token as servers know it, for what else is to be told it; `None` if there is none, or it can't be
+    /// decrypted. `secrets` knows it first.
+    pub fn token(&self, user: &GitUser, secrets: &Secrets) -> Option<SecretString> {
+        let token = access::in_clear(&self.settings, access::given(user)?, secrets);
+        token
+            .inspect_err(|error| tracing::warn!(%error, "a git token stays as it came"))
+            .ok()
     }
 
     /// Makes the repository of `source` a folder in `parent`, and gives tools what they need for it; without a source,
@@ -142,6 +158,9 @@ impl Git {
                 );
             }
             clone.run(say).await?;
+            if lfs::is_missing(&self.programs, folder) {
+                warning = Some(lfs::MISSING.to_owned());
+            }
         }
         match configure(folder, user, found == Found::Nothing) {
             Err(error) if found == Found::Nothing || folder.join(".git").exists() => {

@@ -29,6 +29,7 @@ mod error;
 mod hooks;
 mod identity;
 mod keeper;
+mod lfs;
 mod login;
 mod program;
 mod progress;

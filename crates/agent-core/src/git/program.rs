@@ -14,25 +14,15 @@ use tokio::{
 };
 
 use super::GitError;
-use crate::{environment::Environment, program};
+use crate::{
+    environment::{Environment, allowed},
+    program,
+};
 
-/// What git and its relatives get of the image's environment: what they need to run, to reach a server, and to trust it.
-const ALLOWED: &[&str] = &[
-    "PATH",
-    "HOME",
+/// What git and its relatives get of the image's environment beside what every program does.
+const MORE: &[&str] = &[
     "XDG_CONFIG_HOME",
     "TMPDIR",
-    "TZ",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
     "GIT_SSL_CAPATH",
     "CURL_CA_BUNDLE",
@@ -164,10 +154,8 @@ impl Programs {
 
     fn environment(&self, more: Vec<(OsString, OsString)>) -> ChildEnv {
         let mut env = ChildEnv::default();
-        for name in ALLOWED {
-            if let Some(value) = self.variable(name) {
-                env.set(*name, value);
-            }
+        for (name, value) in allowed(&self.image, MORE) {
+            env.set(name, value);
         }
         // Its words are read by programs.
         env.set("LC_ALL", "C");

@@ -4,7 +4,7 @@ use futures::FutureExt;
 
 use super::{Preparer, StepCx, StepError, access};
 use crate::{
-    ErrorClass, Prompt, Turn,
+    Attachment, ErrorClass, Prompt, Turn,
     attachments::{Limits, fetch, into_prompt},
 };
 
@@ -18,12 +18,17 @@ pub(super) async fn deliver(
 ) -> Result<Prompt, StepError> {
     let (task, agent) = (turn.key.task, turn.agent);
     let folder = preparer.layout.task_folder(task);
-    if !turn.attachments.is_empty() {
-        cx.say(format!("{} files", turn.attachments.len()));
+    // What an answer's prompt repeats is read by nobody: the files came with the turn that asked.
+    let wanted: &[Attachment] = match turn.answer {
+        Some(_) => &[],
+        None => &turn.attachments,
+    };
+    if !wanted.is_empty() {
+        cx.say(format!("{} files", wanted.len()));
     }
     let access = access(turn);
     let deliveries = fetch(
-        &turn.attachments,
+        wanted,
         task,
         &folder,
         preparer.downloads.as_ref(),

@@ -25,7 +25,7 @@ pub(super) async fn checkout(
         turn.key.task,
         turn.git.as_ref(),
         &turn.identity.git,
-        &folders.cwd,
+        &folders.task,
         &cx.secrets,
         |note| cx.say(note),
     );
@@ -35,8 +35,11 @@ pub(super) async fn checkout(
         cx.warn(warning).await?;
     }
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    // A bot's own folder goes before everything.
+    let mut places = [&folders.given, &checkout.folder, &turn.lasting_folder].into_iter();
+    let cwd = places.find_map(Clone::clone);
     Ok(Checkout {
-        cwd: checkout.folder.unwrap_or_else(|| folders.cwd.clone()),
+        cwd: cwd.unwrap_or_else(|| folders.task.clone()),
         variables: checkout
             .variables
             .into_iter()

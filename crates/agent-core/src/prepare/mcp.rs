@@ -29,6 +29,9 @@ pub(super) async fn resolve(
         }
         transport(&mut server.transport, root);
         bearer(&mut server, tools);
+        if server.wants_oauth && !has_authorization(&server.transport) {
+            cx.warn(needs_login(&server.name)).await?;
+        }
         guard(&server.transport, &cx.secrets);
         resolved.push(server);
     }
@@ -40,6 +43,22 @@ pub fn unreachable(server: &str, kind: &str) -> String {
     format!(
         "The MCP server `{server}` is reached over `{kind}`, which this agent can't do; its tools are missing in this turn."
     )
+}
+
+/// What the person reads of a server that may turn the agent away.
+fn needs_login(server: &str) -> String {
+    format!(
+        "The MCP server `{server}` is set up for a login by OAuth, which takes a person at a browser; it is asked without one."
+    )
+}
+
+fn has_authorization(transport: &McpTransport) -> bool {
+    let (McpTransport::Http { headers, .. } | McpTransport::Sse { headers, .. }) = transport else {
+        return false;
+    };
+    headers
+        .keys()
+        .any(|name| name.eq_ignore_ascii_case("authorization"))
 }
 
 fn transport(transport: &mut McpTransport, root: &Value) {
@@ -70,14 +89,14 @@ fn bearer(server: &mut McpServer, tools: &ToolVariables) {
         .bearer_token_variable
         .take()
         .and_then(|name| tools.get(&name));
+    let known = has_authorization(&server.transport);
     let (McpTransport::Http { headers, .. } | McpTransport::Sse { headers, .. }) =
         &mut server.transport
     else {
         return;
     };
-    let named = |name: &String| name.eq_ignore_ascii_case("authorization");
     if let Some(token) = token
-        && !headers.keys().any(named)
+        && !known
     {
         let value = format!("Bearer {}", token.expose_secret());
         headers.insert("Authorization".to_owned(), value.into());
@@ -207,6 +226,7 @@ mod tests {
             },
             bearer_token_variable: Some("AUTH_TOKEN".into()),
             tool_timeout_seconds: None,
+            wants_oauth: false,
         };
         let sent = |mut server: McpServer| {
             bearer(&mut server, &tools);

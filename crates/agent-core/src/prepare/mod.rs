@@ -27,6 +27,7 @@ mod attachments;
 mod git;
 mod hook;
 mod instructions;
+mod lasting;
 mod mcp;
 mod skills;
 mod step;
@@ -39,10 +40,11 @@ use std::{
 
 use futures::future;
 use redact::Secrets;
+use secrecy::ExposeSecret;
+use serde_json::Value;
 
 use self::step::Steps;
 pub use self::{
-    hook::PreExecuteHook,
     mcp::unreachable,
     step::{StepCx, StepError},
 };
@@ -52,6 +54,7 @@ use crate::{
     downloads::{Access, Downloads},
     environment::{Environment, contract_variables},
     git::{Git, GitSettings},
+    hook::PreExecuteHook,
     workspace::create_private,
 };
 
@@ -172,6 +175,8 @@ impl Preparer {
         };
         let (checkout, prompt, skills_changed, ()) = fetched;
         turn.prompt = prompt;
+        lasting::tell(&mut turn, &checkout.cwd);
+        self.reveal_token(&mut turn, &cx.secrets);
         let mut variables = contract_variables(&turn);
         variables.extend(checkout.variables);
         let skills = skills_folder.path.to_string_lossy().into_owned();
@@ -208,25 +213,38 @@ impl Preparer {
         Ok(Prepared { turn, workspace })
     }
 
-    /// Makes the folders of the task. The bot's own folder must be there; the task's is made.
+    /// What a placeholder calls the user's git token is what its server knows, not what the platform has encrypted.
+    fn reveal_token(&self, turn: &mut Turn, secrets: &Secrets) {
+        if let Some(Value::String(shown)) = turn.variables.0.pointer_mut("/user/git_token")
+            && let Some(token) = self.git.token(&turn.identity.git, secrets)
+        {
+            *shown = token.expose_secret().to_owned();
+        }
+    }
+
+    /// Makes the folders of the task, and those that the request names.
     fn folders(&self, turn: &Turn) -> Result<Folders, AgentError> {
-        let task = turn.key.task;
-        let cwd = match &turn.bot().cwd {
-            Some(given) => {
-                existing_folder(given)?;
-                given.clone()
-            }
-            None => {
-                let folder = self.layout.task_folder(task);
-                fs::create_dir_all(&folder).map_err(|source| cannot_make(&folder, source))?;
-                folder
-            }
+        let task = self.layout.task_folder(turn.key.task);
+        let given = turn.bot().cwd.clone();
+        // A clone makes its own.
+        let lasting = turn.lasting_folder.clone();
+        let lasting = lasting.filter(|_| turn.git.is_none());
+        if let Some(given) = &given {
+            check_absolute(given)?;
+        }
+        let wanted: Vec<&PathBuf> = match (&given, &turn.git) {
+            // Nothing is put into it.
+            (Some(given), None) => vec![given],
+            (given, _) => given.iter().chain([&task]).collect(),
         };
-        let state = self.layout.state_folder(task);
+        for folder in wanted.into_iter().chain(&lasting) {
+            fs::create_dir_all(folder).map_err(|source| cannot_make(folder, source))?;
+        }
+        let state = self.layout.state_folder(turn.key.task);
         create_private(&state)
             .and_then(|()| hide_from_git(&state))
             .map_err(|source| cannot_make(&state, source))?;
-        Ok(Folders { cwd, state })
+        Ok(Folders { task, given })
     }
 }
 
@@ -239,13 +257,13 @@ fn access(turn: &Turn) -> Option<Access> {
     })
 }
 
-/// The folders of a task that are there before any step.
+/// The folders of a turn that are there before any step.
 #[derive(Clone, Debug)]
-pub struct Folders {
-    /// Where the agent works if there is no repository; a repository is cloned into a folder below.
-    pub cwd: PathBuf,
-    /// The task's state folder (0700).
-    pub state: PathBuf,
+struct Folders {
+    /// The task's own: the agent works there if there is nothing else; a repository is cloned into a folder below.
+    task: PathBuf,
+    /// The bot's own, if it has one.
+    given: Option<PathBuf>,
 }
 
 /// A folder that ignores itself shows in nobody's `git status`, whatever repository it comes to lie in.
@@ -265,18 +283,14 @@ fn joined(first: Option<String>, second: Option<String>) -> Option<String> {
     }
 }
 
-fn existing_folder(folder: &Path) -> Result<(), AgentError> {
-    match fs::metadata(folder) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(AgentError::Workspace {
-            message: format!("bot.cwd: `{}` is not a folder", folder.display()),
-            source: None,
-        }),
-        Err(source) => Err(AgentError::Workspace {
-            message: format!("bot.cwd: folder `{}` can't be used", folder.display()),
-            source: Some(source),
-        }),
+fn check_absolute(folder: &Path) -> Result<(), AgentError> {
+    if folder.is_absolute() {
+        return Ok(());
     }
+    Err(AgentError::Workspace {
+        message: format!("bot.cwd: `{}` is no absolute path", folder.display()),
+        source: None,
+    })
 }
 
 fn cannot_make(folder: &Path, source: std::io::Error) -> AgentError {

@@ -3,10 +3,13 @@
 use futures::FutureExt;
 
 use super::{Preparer, StepCx, StepError, access};
-use crate::{ErrorClass, SkillsFolder, Turn, skills::deploy};
+use crate::{
+    ErrorClass, SkillsFolder, Turn,
+    skills::{Failure, deploy},
+};
 
 /// Puts the turn's skills into `folder` and says whether anything in it is other than before. One that is required and
-/// can't be had fails the turn; an optional one is left out.
+/// can't be had fails the turn; an optional one is left out, and the person is told.
 pub(super) async fn provide(
     cx: StepCx,
     preparer: &Preparer,
@@ -23,8 +26,20 @@ pub(super) async fn provide(
     let report = deploy(skills, folder, downloads, access.as_ref(), limits)
         .boxed()
         .await;
-    match report.check_required(skills) {
-        Ok(()) => Ok(report.changed),
-        Err(missing) => Err(StepError::new(ErrorClass::Workspace, missing.to_string())),
+    if let Err(missing) = report.check_required(skills) {
+        return Err(StepError::new(ErrorClass::Workspace, missing.to_string()));
     }
+    if !report.failed.is_empty() {
+        cx.warn(left_out(&report.failed)).await?;
+    }
+    Ok(report.changed)
+}
+
+/// What the person reads of skills that can be done without.
+fn left_out(failed: &[Failure]) -> String {
+    let each = failed
+        .iter()
+        .map(|Failure { name, reason }| format!("`{name}` ({reason})"));
+    let each: Vec<String> = each.collect();
+    format!("Skills missing in this turn: {}.", each.join(", "))
 }

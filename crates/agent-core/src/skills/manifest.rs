@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::downloads::{ContentHash, Partial, SkillId};
+use crate::{
+    confine::Confined,
+    downloads::{ContentHash, SkillId},
+};
 
 const FILE: &str = ".wegent-skills.json";
 
@@ -77,8 +80,7 @@ impl Manifest {
     /// # Errors
     /// What the system says.
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
-        let partial = Partial::new(folder);
-        fs::write(partial.path(), serde_json::to_vec_pretty(self)?)?;
-        fs::rename(partial.path(), folder.join(FILE))
+        let content = serde_json::to_vec_pretty(self)?;
+        Confined::open(folder)?.replace(FILE.as_ref(), &content, 0o644)
     }
 }

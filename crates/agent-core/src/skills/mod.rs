@@ -29,6 +29,7 @@ use crate::{
     Skills, SkillsFolder,
     downloads::{
         Access, Body, ContentHash, DownloadError, Downloads, Fetched, SkillId, with_retries,
+        without_urls,
     },
     error_chain,
 };
@@ -158,7 +159,7 @@ pub async fn deploy(
                 report.deployed.push(name);
             }
             Err(error) => {
-                let reason = error_chain(&error);
+                let reason = without_urls(&error_chain(&error));
                 tracing::warn!(skill = name, %reason, "skill is not deployed");
                 report.failed.push(Failure { name, reason });
             }
@@ -298,9 +299,8 @@ impl Deployment<'_> {
 
     async fn receive(&self, body: Body) -> Result<(Staging, ContentHash), DownloadError> {
         let staging = Staging::new(self.folder).map_err(DownloadError::Disk)?;
-        let written = body
-            .write_to(&staging.archive(), self.limits.archive)
-            .await?;
+        let archive = File::create_new(staging.archive()).map_err(DownloadError::Disk)?;
+        let written = body.write_to(archive, self.limits.archive).await?;
         Ok((staging, written.hash))
     }
 }

@@ -1,6 +1,10 @@
 //! The states of a checkout.
 
-use std::{fs, time::Duration};
+use std::{
+    ffi::OsStr,
+    fs,
+    time::{Duration, Instant},
+};
 
 use agent_core::GitSource;
 use testkit::git_server::{Faults, git};
@@ -301,7 +305,11 @@ async fn what_a_killed_executor_left_is_cleared_away() {
 
 /// What doesn't compress.
 fn noise(length: usize) -> String {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    noise_of(1, length)
+}
+
+fn noise_of(seed: u64, length: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut text = String::with_capacity(length);
     while text.len() < length {
         state ^= state << 13;
@@ -310,4 +318,104 @@ fn noise(length: usize) -> String {
         text.push(char::from(b'!' + (state % 90) as u8));
     }
     text
+}
+
+#[tokio::test]
+async fn pointers_of_large_files_are_told_of_where_nothing_fetches_them() {
+    let stage = Stage::new().await;
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n";
+    stage.server.repository("large.git").commit(
+        "main",
+        "x",
+        &[
+            (
+                ".gitattributes",
+                "*.bin filter=lfs diff=lfs merge=lfs -text\n",
+            ),
+            ("a.bin", pointer),
+        ],
+    );
+    let source = GitSource {
+        url: format!("{}/large.git", stage.server.url()),
+        ..stage.source()
+    };
+    let service = stage.git();
+    let checkout = stage.check_out(&service, &source).await.unwrap();
+    let installed =
+        agent_core::program::on_path("git-lfs", Some(&stage.settings.image[OsStr::new("PATH")]));
+    if installed.is_some() {
+        assert_eq!(checkout.warnings, [""; 0]);
+        return;
+    }
+    assert!(
+        checkout.warnings[0].contains("Git LFS"),
+        "{:?}",
+        checkout.warnings
+    );
+    let folder = checkout.folder.unwrap();
+    assert_eq!(fs::read_to_string(folder.join("a.bin")).unwrap(), pointer);
+    let again = stage.check_out(&service, &source).await.unwrap();
+    assert_eq!(again.warnings, [""; 0], "it is told once");
+}
+
+/// A benchmark: `cargo test --release -p agent-core --test git -- --ignored --nocapture a_clone_takes`.
+#[tokio::test]
+#[ignore = "a benchmark; it needs the machine for itself"]
+async fn a_clone_takes_as_long_as_gits_own() {
+    const PACK: usize = 25 << 20;
+    const RUNS: usize = 5;
+    let stage = Stage::new().await;
+    let repository = stage.server.repository("large.git");
+    // Nothing of it compresses.
+    let content: Vec<(String, String)> = (0..25)
+        .map(|number| {
+            (
+                format!("file-{number}"),
+                noise_of(number + 1, PACK / 25 * 8 / 6),
+            )
+        })
+        .collect();
+    let files: Vec<(&str, &str)> = content
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    repository.commit("main", "large", &files);
+    let source = GitSource {
+        url: format!("{}/large.git", stage.server.url()),
+        ..stage.source()
+    };
+    let (service, place) = (stage.git(), stage.tasks().join("large"));
+    let with_token = source
+        .url
+        .replace("http://", &format!("http://alice:{TOKEN}@"));
+    let (mut ours, mut gits) = (Duration::MAX, Duration::MAX);
+    for _ in 0..RUNS {
+        let begun = Instant::now();
+        stage.check_out(&service, &source).await.unwrap();
+        ours = ours.min(begun.elapsed());
+        fs::remove_dir_all(&place).unwrap();
+        let (parent, url) = (stage.tasks(), with_token.clone());
+        let begun = Instant::now();
+        tokio::task::spawn_blocking(move || {
+            git(
+                &parent,
+                &[
+                    "clone",
+                    "-q",
+                    "--branch",
+                    "main",
+                    "--single-branch",
+                    &url,
+                    "large",
+                ],
+            )
+        })
+        .await
+        .unwrap();
+        gits = gits.min(begun.elapsed());
+        fs::remove_dir_all(&place).unwrap();
+    }
+    let times = ours.as_secs_f64() / gits.as_secs_f64();
+    println!("a clone of 25 MiB: {ours:?}, git's own {gits:?}: {times:.2} times as long");
+    assert!(times < 1.1, "{times}");
 }

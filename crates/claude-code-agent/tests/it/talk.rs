@@ -173,6 +173,7 @@ async fn an_mcp_server_that_fails_is_told_and_the_turn_runs() {
             },
             bearer_token_variable: None,
             tool_timeout_seconds: None,
+            wants_oauth: false,
         });
         let (events, _) = stage.complete(&asked).await;
         let told = events.iter().any(|event| {

@@ -147,6 +147,7 @@ pub(crate) fn turn(prompt: &str, base_url: Option<String>) -> Turn {
         mcp_servers: Vec::new(),
         identity: Identity::default(),
         git: None,
+        lasting_folder: None,
         skills: Skills::default(),
         attachments: Vec::new(),
         new_session: false,

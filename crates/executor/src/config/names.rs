@@ -106,6 +106,10 @@ pub const WEGENT_HOOK_PRE_EXECUTE_TIMEOUT: &str = "WEGENT_HOOK_PRE_EXECUTE_TIMEO
 pub const WEGENT_HOOK_PRE_EXECUTE_REQUIRED: &str = "WEGENT_HOOK_PRE_EXECUTE_REQUIRED";
 /// A command that runs before and after every edit of a file.
 pub const WEGENT_FILE_EDIT_HOOK_COMMAND: &str = "WEGENT_FILE_EDIT_HOOK_COMMAND";
+/// Seconds that the command may take. Default 30.
+pub const WEGENT_FILE_EDIT_HOOK_TIMEOUT: &str = "WEGENT_FILE_EDIT_HOOK_TIMEOUT";
+/// Whether an edit must not be made when the command fails. Default off: the turn goes on.
+pub const WEGENT_FILE_EDIT_HOOK_REQUIRED: &str = "WEGENT_FILE_EDIT_HOOK_REQUIRED";
 /// Gives agents full access outside docker mode.
 pub const WEGENT_FULL_ACCESS: &str = "WEGENT_FULL_ACCESS";
 /// What is logged, as `tracing` directives such as `info,executor=debug`. Default `info`.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use wegent_protocol::{FlatRules, Protocol};
 
 use super::HttpUrl;
-use agent_core::prepare::PreExecuteHook;
+use agent_core::hook::{FileEditHook, PreExecuteHook};
 
 use crate::{factory::Routing, heartbeat::Bound};
 
@@ -246,8 +246,8 @@ pub struct PrepareConfig {
     pub rule_files: Vec<String>,
     /// What runs before every turn.
     pub pre_execute: Option<PreExecuteHook>,
-    /// What runs before and after every edit of a file, for a shell.
-    pub file_edit_command: Option<String>,
+    /// What runs before and after every edit of a file.
+    pub file_edit: Option<FileEditHook>,
     /// How many skills are downloaded at once.
     pub skill_downloads: usize,
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, net::IpAddr, path::PathBuf, time::Duration};
 
-use agent_core::prepare::PreExecuteHook;
+use agent_core::hook::{FileEditHook, PreExecuteHook};
 use tracing_subscriber::EnvFilter;
 use wegent_protocol::FlatRules;
 
@@ -364,6 +364,9 @@ fn prepare(reader: &mut Reader<'_>) -> PrepareConfig {
     let required = reader.flag(names::WEGENT_HOOK_PRE_EXECUTE_REQUIRED);
     let script = reader.path(&[names::WEGENT_HOOK_PRE_EXECUTE]);
     let command = reader.text(names::WEGENT_FILE_EDIT_HOOK_COMMAND);
+    let command = command.map(str::to_owned);
+    let edit_limit = reader.seconds(names::WEGENT_FILE_EDIT_HOOK_TIMEOUT);
+    let edit_required = reader.flag(names::WEGENT_FILE_EDIT_HOOK_REQUIRED);
     let concurrency = names::WEGENT_SKILL_DOWNLOAD_CONCURRENCY;
     let downloads = reader.parsed(concurrency, "a number from 1 to 64", |text| {
         text.parse().ok().filter(|count| (1..=64).contains(count))
@@ -375,7 +378,11 @@ fn prepare(reader: &mut Reader<'_>) -> PrepareConfig {
             time_limit: time_limit.unwrap_or(Duration::from_secs(30)),
             required: required.unwrap_or(false),
         }),
-        file_edit_command: command.map(str::to_owned),
+        file_edit: command.map(|command| FileEditHook {
+            command,
+            time_limit: edit_limit.unwrap_or(Duration::from_secs(30)),
+            required: edit_required.unwrap_or(false),
+        }),
         skill_downloads: downloads.unwrap_or(3),
     }
 }

@@ -5,6 +5,8 @@
 //! comes with the first bot, and what to continue is said by `session_id` (Claude Code), `resume_session_id`
 //! (Codex) and `retry_mode`.
 
+use std::path::{Component, PathBuf};
+
 use agent_core::{AgentKind, AgentOptions, SessionId, SubtaskId, TaskId, Turn, TurnKey};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -214,9 +216,9 @@ fn finish(mut turn: Turn, flat: Flat, rules: FlatRules) -> Result<Turn, DecodeEr
     turn.options = bot.map(options).transpose()?.unwrap_or_default();
     turn.identity.user_name = present(flat.user.and_then(|user| user.name));
     unescape_codex_config(&mut turn);
+    turn.lasting_folder = lasting_folder(flat.repo_dir)?;
     if let Some(git) = &mut turn.git {
-        // A folder that outlives the container; it may hold what isn't git's.
-        git.folder = present(flat.repo_dir).map(Into::into);
+        git.folder = turn.lasting_folder.clone();
     }
     let fresh = !rules.resume || flat.retry_mode.as_deref() == Some("new_session");
     let named = match turn.agent {
@@ -232,6 +234,22 @@ fn finish(mut turn: Turn, flat: Flat, rules: FlatRules) -> Result<Turn, DecodeEr
     turn.new_session = fresh || nothing_to_continue;
     turn.resume_session = named.filter(|_| !turn.new_session);
     Ok(turn)
+}
+
+/// The folder that outlives the container; it may hold what isn't git's.
+fn lasting_folder(repo_dir: Option<String>) -> Result<Option<PathBuf>, DecodeError> {
+    let folder = present(repo_dir).map(PathBuf::from);
+    let plain = |folder: &PathBuf| {
+        let up = |part| part == Component::ParentDir;
+        folder.is_absolute() && !folder.components().any(up)
+    };
+    match folder {
+        Some(folder) if !plain(&folder) => Err(DecodeError::field(
+            "repo_dir",
+            "not an absolute path without `..`",
+        )),
+        folder => Ok(folder),
+    }
 }
 
 /// The protocol knows no questions: whatever a bot says, its agent asks nobody.

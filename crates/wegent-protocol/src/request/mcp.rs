@@ -136,6 +136,8 @@ fn convert(server: wire::McpServer) -> Option<McpServer> {
         transport,
         bearer_token_variable: present(server.bearer_token_env_var),
         tool_timeout_seconds: seconds.or(timeout).filter(|seconds| *seconds > 0.0),
+        wants_oauth: present(server.oauth_client_id).is_some()
+            || present(server.oauth_resource).is_some(),
     })
 }
 

@@ -224,6 +224,7 @@ pub(super) fn turn(
         options: options(&mut metadata),
         mcp_servers,
         git: git(&mut metadata),
+        lasting_folder: None,
         skills,
         attachments: attachments(&mut metadata, key.subtask)?,
         new_session: metadata.new_session.unwrap_or(false),

@@ -201,6 +201,10 @@ pub(super) struct McpServer {
     pub(super) auth: Option<BTreeMap<String, Option<SecretText>>>,
     #[serde(alias = "bearerTokenEnvVar")]
     pub(super) bearer_token_env_var: Option<String>,
+    #[serde(alias = "oauthClientId")]
+    pub(super) oauth_client_id: Option<String>,
+    #[serde(alias = "oauthResource")]
+    pub(super) oauth_resource: Option<String>,
     pub(super) command: Option<String>,
     pub(super) args: Option<Vec<Text>>,
     pub(super) env: Option<BTreeMap<String, Option<SecretText>>>,

@@ -134,6 +134,10 @@ fn what_is_wrong_is_named_as_the_payload_names_it() {
             .unwrap_err()
             .to_string()
     };
+    for folder in ["here", "/repos/../etc"] {
+        body["repo_dir"] = json!(folder);
+        assert_eq!(error(&body), "repo_dir: not an absolute path without `..`");
+    }
     body["attachments"] = json!([{"original_filename": "x"}]);
     assert_eq!(error(&body), "attachments[0].id: missing");
     body["bot"][0]["agent_config"]["env"]["base_url"] = json!(5);
