@@ -79,14 +79,23 @@ struct Shared {
 /// What is guarded.
 #[derive(Default)]
 struct Known {
-    /// The secrets, with the forms of each.
-    secrets: BTreeMap<Digest, Vec<SecretString>>,
+    /// The secrets.
+    secrets: BTreeMap<Digest, Guarded>,
     /// The search over all forms; made when it is first needed after an addition.
     needles: Option<Arc<Needles>>,
 }
 
 /// Tells secrets apart without keeping them as keys.
 type Digest = [u8; 32];
+
+/// One secret.
+#[derive(Clone)]
+struct Guarded {
+    /// Every form of it.
+    forms: Vec<SecretString>,
+    /// Through how many sets it has come; 0 where it was added.
+    age: u8,
+}
 
 /// What became of a secret that was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,13 +124,37 @@ impl Secrets {
         if COMMON.contains(&trimmed.to_ascii_lowercase().as_str()) {
             return Added::TooCommon;
         }
-        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Vacant(new) = known.secrets.entry(Sha256::digest(trimmed).into()) {
-            new.insert(forms::of(&trimmed.into()));
-            known.needles = None;
-            self.0.generation.fetch_add(1, Ordering::Release);
-        }
+        let digest = Sha256::digest(trimmed).into();
+        self.guard(digest, 0, || forms::of(&trimmed.into()));
         Added::Guarded
+    }
+
+    /// Guards what `earlier` guards, too, but for what has come to it through more than `generations` sets: so secrets don't
+    /// pile up along a chain of sets. What is added to `earlier` later is not guarded here.
+    pub fn take_over(&self, earlier: &Self, generations: u8) {
+        // Gone through in one step, as `earlier` may be this very set.
+        let taken = earlier.known().secrets.clone();
+        for (digest, Guarded { forms, age }) in taken {
+            if age < generations {
+                self.guard(digest, age + 1, || forms);
+            }
+        }
+    }
+
+    fn guard(&self, digest: Digest, age: u8, forms: impl FnOnce() -> Vec<SecretString>) {
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        match known.secrets.entry(digest) {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                known.age = known.age.min(age);
+            }
+            Entry::Vacant(new) => {
+                let forms = forms();
+                new.insert(Guarded { forms, age });
+                known.needles = None;
+                self.0.generation.fetch_add(1, Ordering::Release);
+            }
+        }
     }
 
     /// How many secrets are guarded.
@@ -150,7 +183,7 @@ impl Secrets {
             let generation = self.0.generation.load(Ordering::Acquire);
             Arc::new(Needles::new(
                 generation,
-                secrets.values().flatten().cloned(),
+                secrets.values().flat_map(|secret| &secret.forms).cloned(),
             ))
         });
         Arc::clone(made)
@@ -201,6 +234,30 @@ mod tests {
         secrets.add("hunter22\n");
         assert_eq!(secrets.len(), 1);
         assert_eq!(secrets.redact_str("hunter22"), "[redacted]");
+    }
+
+    #[test]
+    fn a_set_guards_what_those_before_it_were_given_but_not_for_ever() {
+        let first = Secrets::new();
+        first.add("of the first");
+        first.add("of them all");
+        let mut last = first;
+        for generation in 1..=3 {
+            let next = Secrets::new();
+            next.add("of them all");
+            next.take_over(&last, 2);
+            let shown = if generation <= 2 {
+                "[redacted]"
+            } else {
+                "of the first"
+            };
+            assert_eq!(next.redact_str("of the first"), shown, "{generation}");
+            assert_eq!(next.redact_str("of them all"), "[redacted]", "{generation}");
+            last = next;
+        }
+        // Of itself it takes nothing that it hasn't.
+        last.take_over(&last, 2);
+        assert_eq!(last.len(), 1);
     }
 
     #[test]

@@ -1,11 +1,8 @@
 //! The run registry's actor: it knows every turn and decides what a request means.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use agent_core::{AgentKind, Attempt, CancelReason, SubtaskId, TaskId, TurnKey};
+use agent_core::{Attempt, CancelReason, SubtaskId, TaskId, TurnKey};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{Id, JoinSet},
@@ -14,8 +11,8 @@ use tracing::Instrument;
 use wegent_protocol::Dispatch;
 
 use super::{
-    Accepted, CancelError, Cancelled, EndSessionError, Gates, History, HistoryError, HoldGuard,
-    RunStatus, Session, SubmitError,
+    Accepted, CancelError, Cancelled, Gates, History, HistoryError, HoldGuard, RunStatus,
+    SubmitError,
     catalog::{Catalog, OpenTurn},
     ledger::{Ledger, Meaning, QUEUE_LIMIT, REPEAT_WINDOW_MS, State},
     log_name::TurnLogName,
@@ -23,6 +20,7 @@ use super::{
     recover::{Recovered, recover, sweep},
     registry::{Arrival, Command},
     run::{Ended, Run},
+    sessions::Sessions,
 };
 use crate::courier::{Courier, Delivery, Terms};
 
@@ -33,17 +31,16 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(9);
 
 /// The actor behind [`Registry`](super::Registry). It ends when it has been told to shut down and everything has ended.
 pub struct Runs {
-    services: Services,
+    pub(super) services: Services,
     commands: mpsc::Receiver<Command>,
     gates: Gates,
-    ledger: Ledger<RunHandle, (RunHandle, Run)>,
+    pub(super) ledger: Ledger<RunHandle, (RunHandle, Run)>,
     catalog: Catalog,
-    work: JoinSet<Done>,
+    pub(super) work: JoinSet<Done>,
     /// Which turn a task of `work` runs, should it panic.
     owners: HashMap<Id, TurnKey>,
     phase: Phase,
-    /// Whose turns have run, and since when.
-    sessions: BTreeMap<TaskId, Session>,
+    pub(super) sessions: Sessions,
     /// When old journals were last removed, in milliseconds since 1970.
     swept_at_ms: u64,
 }
@@ -57,9 +54,11 @@ enum Phase {
     Draining(Option<oneshot::Sender<()>>),
 }
 
-enum Done {
+pub(super) enum Done {
     Ran(TurnKey, RunStatus),
     Delivered(TurnKey, Attempt, Option<Delivery>),
+    /// Whoever waits for a session's end may have waited long enough.
+    Waited,
     Other,
 }
 
@@ -79,7 +78,7 @@ impl Runs {
             work: JoinSet::new(),
             owners: HashMap::new(),
             phase: Phase::Serving,
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             swept_at_ms: 0,
         };
         for recovered in recover(&runs.services.store, &runs.services.clock)? {
@@ -211,6 +210,7 @@ impl Runs {
     }
 
     fn start(&mut self, key: TurnKey, run: Run) {
+        self.sessions.guard(key.task, &run.secrets);
         let span = tracing::info_span!("turn", task_id = %key.task, subtask_id = %key.subtask);
         let work = async move { Done::Ran(key, run.run().await) };
         let id = self.work.spawn(work.instrument(span)).id();
@@ -293,59 +293,6 @@ impl Runs {
         }
     }
 
-    /// The first turn of a task, or of another agent in it, begins a session.
-    fn note_session(&mut self, task: TaskId, agent: AgentKind) {
-        let since_ms = self.services.clock.now_ms();
-        let known = self.sessions.get(&task);
-        if known.is_none_or(|session| session.agent != agent) {
-            let session = Session {
-                task,
-                agent,
-                since_ms,
-            };
-            self.sessions.insert(task, session);
-        }
-    }
-
-    fn list_sessions(&mut self, reply: oneshot::Sender<Vec<Session>>) {
-        let known: Vec<(Session, bool)> = self
-            .sessions
-            .values()
-            .map(|session| (session.clone(), self.ledger.is_busy(session.task)))
-            .collect();
-        let agents = self.services.agents.clone();
-        self.work.spawn(async move {
-            let mut sessions = Vec::new();
-            for (session, busy) in known {
-                if busy || agents.of(session.agent).has_session(session.task).await {
-                    sessions.push(session);
-                }
-            }
-            let _ = reply.send(sessions);
-            Done::Other
-        });
-    }
-
-    fn end_session(&mut self, task: TaskId, reply: oneshot::Sender<Result<(), EndSessionError>>) {
-        if self.ledger.is_busy(task) {
-            let _ = reply.send(Err(EndSessionError::Busy));
-            return;
-        }
-        let Some(session) = self.sessions.remove(&task) else {
-            let _ = reply.send(Err(EndSessionError::Unknown));
-            return;
-        };
-        let agent = self.services.agents.of(session.agent);
-        self.work.spawn(async move {
-            let ended = match agent.end_session(task).await {
-                true => Ok(()),
-                false => Err(EndSessionError::Unknown),
-            };
-            let _ = reply.send(ended);
-            Done::Other
-        });
-    }
-
     fn done(&mut self, done: Result<(Id, Done), tokio::task::JoinError>) {
         match done {
             Ok((id, Done::Ran(key, status))) => {
@@ -355,6 +302,7 @@ impl Runs {
             Ok((_, Done::Delivered(key, attempt, delivery))) => {
                 self.delivered(key, attempt, delivery)
             }
+            Ok((_, Done::Waited)) => self.refuse_to_wait_longer(),
             Ok((_, Done::Other)) => {}
             Err(error) => {
                 tracing::error!(%error, "a task of the executor panicked");
@@ -370,6 +318,8 @@ impl Runs {
         if let Some((next, attempt, fingerprint, (handle, run))) = self.ledger.next_after(key) {
             self.ledger.started(next, attempt, fingerprint, handle);
             self.start(next, run);
+        } else {
+            self.end_awaited_session(key.task);
         }
     }
 

@@ -19,6 +19,7 @@ mod recorder;
 mod recover;
 mod registry;
 mod run;
+mod sessions;
 
 pub use actor::Runs;
 pub use api::*;

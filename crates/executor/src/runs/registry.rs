@@ -1,7 +1,5 @@
 //! The handle of the runs: what HTTP and the command line talk to.
 
-use std::time::Duration;
-
 use agent_core::{Attempt, SubtaskId, TaskId, TurnKey};
 use futures::future::BoxFuture;
 use tokio::{
@@ -14,9 +12,6 @@ use super::{
     Accepted, CancelError, Cancelled, EndSessionError, Gates, History, HistoryError, HoldGuard,
     Session, SubmitError, TurnView, Turns, actor::Runs, opening::Services,
 };
-
-/// How long a session may still be busy after its turn's end was told: the caller may have acted on that at once.
-const ENDING_LIMIT: Duration = Duration::from_secs(1);
 
 /// The handle: what HTTP and the command line talk to.
 #[derive(Clone)]
@@ -125,16 +120,9 @@ impl Turns for Registry {
 
     fn end_session(&self, task: TaskId) -> BoxFuture<'_, Result<(), EndSessionError>> {
         Box::pin(async move {
-            let given_up = Instant::now() + ENDING_LIMIT;
-            loop {
-                let (reply, answer) = oneshot::channel();
-                let _ = self.commands.send(Command::EndSession(task, reply)).await;
-                let ended = answer.await.unwrap_or(Err(EndSessionError::Unknown));
-                if ended != Err(EndSessionError::Busy) || Instant::now() >= given_up {
-                    return ended;
-                }
-                tokio::time::sleep(ENDING_LIMIT / 20).await;
-            }
+            let (reply, answer) = oneshot::channel();
+            let _ = self.commands.send(Command::EndSession(task, reply)).await;
+            answer.await.unwrap_or(Err(EndSessionError::Unknown))
         })
     }
 
