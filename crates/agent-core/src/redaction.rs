@@ -110,6 +110,12 @@ struct Lane {
     parent: Option<ToolCallId>,
 }
 
+impl Lane {
+    fn new(kind: Kind, parent: Option<ToolCallId>) -> Self {
+        Self { kind, parent }
+    }
+}
+
 #[derive(Debug)]
 struct Block {
     id: BlockId,
@@ -137,77 +143,47 @@ impl EventRedactor {
                 block,
                 parent,
                 delta,
-            } => self.text(
-                Lane {
-                    kind: Kind::Text,
-                    parent,
-                },
-                block,
-                delta,
-            ),
+            } => self.text(Lane::new(Kind::Text, parent), block, delta),
             AgentEvent::Reasoning {
                 block,
                 parent,
                 delta,
-            } => self.text(
-                Lane {
-                    kind: Kind::Reasoning,
-                    parent,
-                },
-                block,
-                delta,
-            ),
-            AgentEvent::BlockEnd { block } => {
-                let mut shown = self.flush_open();
-                shown.push(Redacted(AgentEvent::BlockEnd {
-                    block: self.block_id(block),
-                }));
-                shown
-            }
+            } => self.text(Lane::new(Kind::Reasoning, parent), block, delta),
+            // Output goes where its call already is, so it overtakes nothing.
+            AgentEvent::Tool(event @ ToolEvent::Output { .. }) => self.tool(event),
             AgentEvent::Tool(event) => {
-                // Output goes where its call already is, so it overtakes nothing.
-                let in_place = matches!(event, ToolEvent::Output { .. });
-                let mut shown = if in_place {
-                    Vec::new()
-                } else {
-                    self.flush_open()
-                };
+                let mut shown = self.flush_open();
                 shown.extend(self.tool(event));
                 shown
             }
+            AgentEvent::BlockEnd { block } => {
+                let block = self.block_id(block);
+                self.after_text(AgentEvent::BlockEnd { block })
+            }
             AgentEvent::Subagent(event) => {
-                let mut shown = self.flush_open();
-                shown.push(Redacted(AgentEvent::Subagent(self.subagent(event))));
-                shown
+                let event = self.subagent(event);
+                self.after_text(AgentEvent::Subagent(event))
             }
             AgentEvent::Plan { call, mut steps } => {
-                let mut shown = self.flush_open();
+                let call = self.call_id(call);
                 steps
                     .iter_mut()
                     .for_each(|step| self.string(&mut step.text));
-                shown.push(Redacted(AgentEvent::Plan {
-                    call: self.call_id(call),
-                    steps,
-                }));
-                shown
+                self.after_text(AgentEvent::Plan { call, steps })
             }
             AgentEvent::Notice(Notice { kind, mut text }) => {
-                let mut shown = self.flush_open();
                 self.string(&mut text);
-                shown.push(Redacted(AgentEvent::Notice(Notice { kind, text })));
-                shown
+                self.after_text(AgentEvent::Notice(Notice { kind, text }))
             }
             AgentEvent::Question(question) => {
-                let mut shown = self.flush_open();
-                shown.push(Redacted(AgentEvent::Question(self.question(question))));
-                shown
+                let question = self.question(question);
+                self.after_text(AgentEvent::Question(question))
             }
-            // It comes before all text.
+            // The others have no place in the answer, or come before all of it, so they may overtake held back text.
             AgentEvent::Preparation(mut preparation) => {
                 self.string(&mut preparation.note);
                 vec![Redacted(AgentEvent::Preparation(preparation))]
             }
-            // These have no place in the answer, so they may overtake held back text.
             AgentEvent::Session(SessionRef { agent, id }) => {
                 let id = self.id(id, SessionId::as_str, SessionId::new);
                 vec![Redacted(AgentEvent::Session(SessionRef { agent, id }))]
@@ -226,6 +202,13 @@ impl EventRedactor {
             }
             AgentEvent::Usage(usage) => vec![Redacted(AgentEvent::Usage(usage))],
         }
+    }
+
+    /// An event that has a place in the answer, after the text that is held back.
+    fn after_text(&mut self, clean: AgentEvent) -> Vec<Redacted<AgentEvent>> {
+        let mut shown = self.flush_open();
+        shown.push(Redacted(clean));
+        shown
     }
 
     /// Returns what is still held back. No event may follow.
