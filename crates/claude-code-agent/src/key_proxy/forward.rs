@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Limited};
 use http_client::HttpClients;
 use hyper::{
-    Request, Response,
+    Method, Request, Response,
     body::Incoming,
     header::{self, HeaderMap},
     http::request,
@@ -58,6 +58,7 @@ async fn pass_on(
 ) -> Result<Response<Body>, Refusal> {
     let Admitted { grant, path } = admit(leases, &head)?;
     let target = grant.target();
+    let asked = head.method == Method::POST;
     let sent = tokio::select! {
         // Its token is worth nothing any more.
         () = grant.ended.cancelled() => return Err(Refusal::Token),
@@ -69,7 +70,7 @@ async fn pass_on(
         upload.drain().await;
         return Ok(response);
     }
-    Ok(relayed(sent, &target, &grant))
+    Ok(relayed(sent, &target, &grant, asked))
 }
 
 async fn send(
@@ -103,10 +104,15 @@ fn root<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     error
 }
 
-fn relayed(sent: reqwest::Response, target: &Target, grant: &Arc<Grant>) -> Response<Body> {
+fn relayed(
+    sent: reqwest::Response,
+    target: &Target,
+    grant: &Arc<Grant>,
+    asked: bool,
+) -> Response<Body> {
     let status = sent.status();
     let (parts, body) = hyper::http::Response::<reqwest::Body>::from(sent).into_parts();
-    let mut response = Response::new(Either::Left(Relay::new(body, grant)));
+    let mut response = Response::new(Either::Left(Relay::new(body, grant, asked)));
     *response.status_mut() = status;
     *response.headers_mut() = parts.headers;
     headers::for_cli(response.headers_mut(), target);

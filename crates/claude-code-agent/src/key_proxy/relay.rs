@@ -20,6 +20,8 @@ pub(super) struct Relay {
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     /// To be told at the next poll.
     broken: Option<Broken>,
+    /// Whether something is to come, and nothing has: an answer that ends like that broke off before it began.
+    awaited: bool,
 }
 
 /// Why the CLI's stream breaks.
@@ -32,12 +34,16 @@ pub(super) enum Broken {
 }
 
 impl Relay {
-    pub(super) fn new(body: reqwest::Body, grant: &Arc<Grant>) -> Self {
+    /// `awaited` says whether an answer without a body is none.
+    pub(super) fn new(body: reqwest::Body, grant: &Arc<Grant>, awaited: bool) -> Self {
+        // Of an empty body nothing is asked any more.
+        grant.breaks_off(awaited && body.is_end_stream());
         Self {
             body,
             grant: grant.clone(),
             ended: Box::pin(grant.ended.clone().cancelled_owned()),
             broken: None,
+            awaited,
         }
     }
 }
@@ -58,7 +64,13 @@ impl Body for Relay {
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match frame.transpose() {
-            Ok(frame) => Poll::Ready(frame.map(Ok)),
+            Ok(frame) => {
+                if frame.is_none() && self.awaited {
+                    self.grant.breaks_off(true);
+                }
+                self.awaited = false;
+                Poll::Ready(frame.map(Ok))
+            }
             Err(error) => {
                 // The server writes out what it has when there is nothing new to write. Told at once, it would
                 // drop the last pieces with the connection.

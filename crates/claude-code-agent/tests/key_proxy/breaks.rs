@@ -68,6 +68,30 @@ async fn a_stream_that_breaks_at_the_api_breaks_at_the_cli_after_all_it_said() {
 }
 
 #[tokio::test]
+async fn an_answer_of_nothing_broke_off_before_it_began() {
+    let mut scene = Scene::new().await;
+    for (answer, broke_off) in [
+        ("content-length: 0\r\n\r\n", true),
+        ("transfer-encoding: chunked\r\n\r\n0\r\n\r\n", true),
+        (
+            "transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            false,
+        ),
+        ("content-length: 2\r\n\r\n{}", false),
+    ] {
+        let (mut cli, mut api) = scene.exchange().await;
+        api.write(format!("HTTP/1.1 200 OK\r\n{answer}")).await;
+        let head = cli.head().await;
+        if head.get("content-length").is_some() {
+            cli.take(head.length()).await;
+        } else {
+            while cli.chunk().await.unwrap().is_some() {}
+        }
+        assert_eq!(scene.lease.broke_off(), broke_off, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_is_reset_at_the_api_breaks_at_the_cli() {
     let mut scene = Scene::new().await;
     let (mut cli, mut api) = scene.exchange().await;
