@@ -20,7 +20,6 @@ const TURN: i64 = 2;
 const LIMIT: Duration = Duration::from_secs(4);
 
 /// The MCP server of these tests.
-const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");
 
 async fn world(test: &str) -> Option<World> {
     World::with_claude(test, Options::default(), |_| {}).await

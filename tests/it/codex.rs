@@ -1,5 +1,6 @@
 //! Codex: what it asks, and what it has others do.
 
+mod elicitation;
 mod forms;
 mod questions;
 mod subagents;

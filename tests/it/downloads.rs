@@ -164,6 +164,20 @@ async fn claude_code_runs_a_skills_script() {
 }
 
 #[tokio::test]
+async fn codex_has_the_instructions_of_a_picked_skill_at_once() {
+    let test = "codex_has_the_instructions_of_a_picked_skill_at_once";
+    let Some((world, request)) = codex(test).await else {
+        return;
+    };
+    keep_skill(&world, "1", "first-skill", "Knows about zebras");
+    let turn = request(&world, TASK, TURN, "Hello. #script:text")
+        .with("user_selected_skills", json!(["first-skill"]));
+    completes(&world, &with_skills(turn, &["first-skill"])).await;
+    let sent = sent(&world);
+    assert!(sent.contains("Do it."), "{sent}");
+}
+
+#[tokio::test]
 async fn codex_discovers_a_skill_and_one_that_comes_with_the_next_turn() {
     let test = "codex_discovers_a_skill_and_one_that_comes_with_the_next_turn";
     if let Some((world, request)) = codex(test).await {

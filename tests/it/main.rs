@@ -19,4 +19,8 @@ mod replay;
 mod requests;
 mod secrets;
 mod sessions;
+mod team;
 mod turns;
+
+/// An MCP server over stdio; see the file.
+const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""An MCP server over stdio with one tool, echo. It also tells what its environment holds; "boom" is an error."""
+"""An MCP server over stdio with one tool, echo. It also tells what its environment holds; "boom" is an error, "ask" asks
+the person, and says what came back."""
 
 import json
 import os
@@ -10,6 +11,32 @@ TOOL = {
     "description": "Says the text back",
     "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
 }
+
+
+FORM = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "title": "Your name"},
+        "age": {"type": "integer"},
+        "news": {"type": "boolean"},
+    },
+    "required": ["name"],
+}
+
+
+def say(message):
+    print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+
+
+def ask():
+    """Asks the person by the client; what else comes meanwhile is not for us."""
+    form = {"message": "Who are you?", "requestedSchema": FORM}
+    say({"id": "the-question", "method": "elicitation/create", "params": form})
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message.get("id") == "the-question":
+            return message.get("result") or message.get("error")
+    return None
 
 
 def result(method, params):
@@ -25,6 +52,8 @@ def result(method, params):
         text = params.get("arguments", {}).get("text", "")
         if text == "boom":
             return {"content": [{"type": "text", "text": "it broke"}], "isError": True}
+        if text == "ask":
+            return {"content": [{"type": "text", "text": json.dumps(ask(), sort_keys=True)}]}
         greeting = os.environ.get("DEMO_GREETING", "none")
         token = "present" if os.environ.get("AUTH_TOKEN") else "none"
         return {"content": [{"type": "text", "text": f"{text}, greeting: {greeting}, token: {token}"}]}
@@ -34,5 +63,4 @@ def result(method, params):
 for line in sys.stdin:
     message = json.loads(line)
     if "id" in message and "method" in message:
-        answer = {"jsonrpc": "2.0", "id": message["id"], "result": result(message["method"], message.get("params", {}))}
-        print(json.dumps(answer), flush=True)
+        say({"id": message["id"], "result": result(message["method"], message.get("params", {}))})

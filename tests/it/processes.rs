@@ -14,6 +14,8 @@ use testkit::{
 };
 use wegent_executor_tests::{Sleeper, TurnBody, World, signal, until};
 
+use crate::MCP_SERVER;
+
 /// How long what has to go may take to go.
 const LIMIT: Duration = Duration::from_secs(4);
 /// How long an executor may take to exit. Docker kills after ten seconds.
@@ -121,8 +123,6 @@ fn with_server(turn: TurnBody, command: &str) -> TurnBody {
         json!([{ "name": "demo", "type": "stdio", "command": "sh", "args": ["-c", command] }]),
     )
 }
-
-const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");
 
 #[tokio::test]
 async fn an_mcp_server_lives_as_long_as_its_conversation_is_loaded() {

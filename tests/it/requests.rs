@@ -240,6 +240,27 @@ async fn a_body_of_64_mib_with_an_image_is_taken_over() {
 }
 
 #[tokio::test]
+async fn an_answer_by_a_schema_is_codexs_to_give() {
+    let Some(world) = World::build("an_answer_by_a_schema_is_codexs_to_give").await else {
+        return;
+    };
+    let schema = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let text = json!({"format": {"type": "json_schema", "name": "answer", "schema": schema}});
+    let mut turn = world.turn(1, 2, "Go. #script:text");
+    turn.0["text"] = text.clone();
+    assert!(world.run(&turn).await.completed());
+    let asked = world.model.requests().pop().unwrap();
+    assert_eq!(asked.body["text"]["format"]["schema"], schema);
+    let mut turn = world.claude_turn(2, 3, "Go. #script:text");
+    turn.0["text"] = text;
+    let view = world.run(&turn).await;
+    let Some(Terminal::Failed { message, .. }) = &view.terminal else {
+        panic!("{view:#?}")
+    };
+    assert!(message.starts_with("text.format: "), "{message}");
+}
+
+#[tokio::test]
 async fn an_image_reaches_the_model() {
     let Some(world) = World::build("an_image_reaches_the_model").await else {
         return;

@@ -11,6 +11,8 @@ use serde_json::json;
 use testkit::{model::Options, procs};
 use wegent_executor_tests::{API_KEY, AUTH_TOKEN, SKILL_TOKEN, Settings, Sleeper, TurnBody, World};
 
+use crate::MCP_SERVER;
+
 const TASK: i64 = 1;
 const TURN: i64 = 2;
 
@@ -20,8 +22,6 @@ const HEADER: &str = "header-secret-5b1c07aa";
 const MCP_TOKEN: &str = "mcp-secret-9e3d6411";
 /// What the operator gave to the executor, see [`Settings::new`].
 const OPERATORS: &str = "operators-aes-key-0123456789abcdef";
-
-const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");
 
 async fn world(test: &str) -> Option<World> {
     let talkative = |settings: &mut Settings| {

@@ -39,7 +39,7 @@ pub use processes::{Sleeper, until};
 pub use turn::{API_KEY, AUTH_TOKEN, SKILL_TOKEN, TurnBody};
 
 /// How long a turn may take in a test. Generous: the machine may have two cores and much to do.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The Claude Code that the end-to-end tests and the demo run.
 pub const CLAUDE: ClaudeVersion = ClaudeVersion::V2_1_329;

@@ -98,6 +98,8 @@ pub struct AgentOptions {
     pub allowed_tools: Vec<String>,
     /// Rules for tools that it may not use.
     pub disallowed_tools: Vec<String>,
+    /// The JSON schema that the answer is to have, if any; opaque.
+    pub output_schema: Option<Value>,
 }
 
 /// What the person said: text and images in their order.
@@ -306,6 +308,8 @@ pub struct Skills {
     pub offered: Vec<String>,
     /// The ones without which the turn must not run.
     pub required: Vec<String>,
+    /// The ones that the person picked for this turn.
+    pub selected: Vec<String>,
     /// What the request knows of them, by name. One that is missing here is looked up by its name.
     pub known: BTreeMap<String, KnownSkill>,
     /// Where a skill is looked up; `None` means the platform's default.

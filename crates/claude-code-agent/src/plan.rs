@@ -6,7 +6,7 @@ use std::{
 };
 
 use agent_core::{
-    AgentError, McpServer, McpTransport, Turn, Workspace, environment::is_secret_name,
+    AgentError, ErrorClass, McpServer, McpTransport, Turn, Workspace, environment::is_secret_name,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -44,6 +44,12 @@ impl Plan {
         workspace: &Workspace,
         config: &ClaudeConfig,
     ) -> Result<Self, AgentError> {
+        if turn.options.output_schema.is_some() {
+            return Err(AgentError::Request {
+                class: ErrorClass::Unsupported,
+                message: "text.format: Claude Code gives no answers by a schema here".to_owned(),
+            });
+        }
         let endpoint = Endpoint::of(turn, &config.image);
         let proxied = config.key_proxy.is_some() && endpoint.can_be_proxied();
         let variables = workspace.variables.iter();

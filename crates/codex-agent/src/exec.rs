@@ -1,10 +1,12 @@
 //! The fallback: `codex exec --json`, one process per turn, for a CLI whose app-server can't be talked to.
 //!
-//! It gives whole messages instead of deltas, asks nothing and takes no images, but a turn runs. Its configuration can't go
+//! It gives whole messages instead of deltas, asks nothing and takes no images, but a turn runs, and a form of the platform's
+//! tool is shown: its process is ended with that, and the answer is the next one's prompt. Its configuration can't go
 //! over a pipe and must not go into arguments, so it has a home of its own in the session's temporary folder, whose
 //! `config.toml` is removed as soon as Codex has read it, before any tool runs.
 
 use std::{
+    ffi::OsString,
     fs, io,
     io::Write,
     os::unix::fs::{OpenOptionsExt, symlink},
@@ -13,8 +15,8 @@ use std::{
 };
 
 use agent_core::{
-    AgentError, AgentEvent, CancelReason, Completed, Notice, NoticeKind, Outcome, Resume, Retry,
-    SessionStore, StopReason, StopStep, scratch::Scratch, workspace::create_private,
+    AgentError, AgentEvent, CancelReason, Completed, Notice, NoticeKind, Outcome, Question, Resume,
+    Retry, SessionStore, StopReason, StopStep, scratch::Scratch, workspace::create_private,
 };
 use codex_app_server::{
     InstanceError, MAX_LINE, RpcError,
@@ -23,19 +25,19 @@ use codex_app_server::{
 use supervisor::{Guard, Ladder, Line, LineReader, Process, SessionMark, Spec};
 use tokio::{
     io::{AsyncRead, AsyncWriteExt},
-    time::sleep_until,
+    time::{sleep, sleep_until},
 };
 
 use crate::{
     binary,
     exec_lines::{Lines, Said},
-    failure::{failed, is_hopeless, retried},
-    home,
+    failure::{failed, is_hopeless, retried, state_error},
+    form, home,
     input::input,
     launch, login,
     map::Mapper,
     thread_config::{ThreadSettings, thread_settings},
-    turn::{Drive, cancelled, session, state_error},
+    turn::{Drive, cancelled, session},
     watch::Watchdog,
 };
 
@@ -108,6 +110,8 @@ enum End {
     Completed,
     Failed(AgentError),
     Cancelled(CancelReason),
+    /// The person sees a form of the platform's own tool.
+    Form(Question),
     /// The process ended without a word about the turn.
     Silent,
 }
@@ -154,6 +158,10 @@ impl Drive<'_> {
             .start_exec(&home, scratch.path(), mark, resume, config)
             .await?;
         let end = self.hear(&mut run, &mut lines).await;
+        if matches!(end, Ok(End::Form(_))) {
+            // It notes the call's result just after it has told it.
+            sleep(form::NOTED).await;
+        }
         let status = run.process.handle();
         let usage = run.mapper.usage();
         let ladder = match end {
@@ -169,6 +177,14 @@ impl Drive<'_> {
                 session: session(&run.lines.thread),
             })),
             End::Failed(error) => Err(error),
+            End::Form(question) => {
+                let call = question.call.clone();
+                let before = run.mapper.pause().into_iter();
+                for event in before.chain([AgentEvent::Question(question)]) {
+                    self.cx.events.emit(event).await?;
+                }
+                Ok(self.waiting(&call, &run.lines.thread, usage))
+            }
             End::Cancelled(reason) => {
                 let survivors = u32::try_from(report.survivors.len()).unwrap_or(u32::MAX);
                 Ok(cancelled(reason, StopStep::Kill, survivors, usage))
@@ -185,9 +201,9 @@ impl Drive<'_> {
         create_private(home)?;
         home::link_sessions(home, &home::sessions(&self.workspace.state))?;
         login::link(self.config, home, self.turn.model.use_own_login)?;
-        let skills = self.config.homes.path(self.turn.key.task).join("skills");
+        let skills = home::skills(&self.config.homes.path(self.turn.key.task));
         if skills.is_dir() {
-            symlink(skills, home.join("skills"))?;
+            symlink(skills, home::skills(home))?;
         }
         let file = home.join("config.toml");
         let text = settings.config_file().map_err(io::Error::other)?;
@@ -202,6 +218,19 @@ impl Drive<'_> {
         Ok(secret)
     }
 
+    /// The schema of the answer as a file, if there is to be one.
+    fn schema_file(&self, home: &Path) -> Result<Option<PathBuf>, AgentError> {
+        let Some(schema) = &self.turn.options.output_schema else {
+            return Ok(None);
+        };
+        let file = home.join("answer.schema.json");
+        fs::write(&file, schema.to_string()).map_err(|source| AgentError::Workspace {
+            message: format!("the answer's schema `{}` can't be written", file.display()),
+            source: Some(source),
+        })?;
+        Ok(Some(file))
+    }
+
     async fn start_exec(
         &self,
         home: &Path,
@@ -214,16 +243,23 @@ impl Drive<'_> {
             self.config.binary.as_deref(),
             launch::variable(self.config, "PATH").map(std::ffi::OsString::as_os_str),
         )?;
-        let mut args = vec!["exec", "--json", "--skip-git-repo-check"];
+        let mut args: Vec<OsString> = vec![
+            "exec".into(),
+            "--json".into(),
+            "--skip-git-repo-check".into(),
+        ];
+        if let Some(schema) = self.schema_file(home)? {
+            args.extend(["--output-schema".into(), schema.into()]);
+        }
         if let Some(resume) = resume {
-            args.extend(["resume", resume.id().as_str()]);
+            args.extend(["resume".into(), resume.id().as_str().into()]);
         }
         // The prompt comes by stdin: arguments can be read by everybody.
-        args.push("-");
+        args.push("-".into());
         let turn = TurnId::new(session.as_str());
         let spec = Spec {
             program: program.clone(),
-            args: args.into_iter().map(Into::into).collect(),
+            args,
             env: launch::environment(self.config, home, scratch),
             cwd: self.workspace.cwd.clone(),
             session,
@@ -236,10 +272,12 @@ impl Drive<'_> {
             source: Box::new(error),
         })?;
         let (mut stdin, lines, process) = child.split();
-        let texts = input(self.turn).into_iter().filter_map(|part| match part {
-            UserInput::Text { text } => Some(text),
-            _ => None,
-        });
+        let texts = input(self.turn, home)?
+            .into_iter()
+            .filter_map(|part| match part {
+                UserInput::Text { text } => Some(text),
+                _ => None,
+            });
         let prompt = texts.collect::<Vec<_>>().join("\n\n");
         // A CLI that doesn't read has ended, and says why on stderr.
         let _ = stdin.write_all(prompt.as_bytes()).await;
@@ -288,7 +326,13 @@ impl Drive<'_> {
                     run.mapper.begin_again(thread.clone(), turn);
                     self.remember(&thread).await?;
                 }
-                Said::Happened(notification) => self.pass_on(run, *notification).await?,
+                Said::Happened(notification) => {
+                    if let Some(question) = form::shown(&notification) {
+                        run.mapper.forget(&question.call);
+                        return Ok(End::Form(question));
+                    }
+                    self.pass_on(run, *notification).await?;
+                }
                 Said::Retry(error) => {
                     if is_hopeless(&error) {
                         return Ok(End::Failed(failed(&error)));

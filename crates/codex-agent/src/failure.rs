@@ -1,7 +1,10 @@
 //! Why a Codex turn failed, in the terms every agent shares.
 
-use agent_core::{AgentError, ErrorClass};
-use codex_app_server::protocol::{CodexErrorKind, TurnError};
+use agent_core::{AgentError, ErrorClass, SessionStoreError};
+use codex_app_server::{
+    ConnectionLost, RpcError,
+    protocol::{CodexErrorKind, TurnError},
+};
 use serde::Deserialize;
 
 /// The class of a turn's error. Codex names the kind for most; for the rest the provider's HTTP status tells, and
@@ -139,6 +142,57 @@ pub(crate) fn retried(error: &TurnError) -> Option<String> {
 /// Whether a reason is that the connection broke.
 fn broke(reason: &str) -> bool {
     BROKE.iter().any(|start| reason.starts_with(start))
+}
+
+/// The task's stored sessions can't be used.
+pub(crate) fn state_error(error: SessionStoreError) -> AgentError {
+    let source =
+        std::error::Error::source(&error).map(|source| std::io::Error::other(source.to_string()));
+    AgentError::Workspace {
+        message: error.to_string(),
+        source,
+    }
+}
+
+/// The process, or the way to it, was lost.
+pub(crate) fn lost(why: &ConnectionLost) -> AgentError {
+    match why {
+        ConnectionLost::Exited {
+            status,
+            stderr_tail,
+        } => AgentError::Exited {
+            status: status.to_string(),
+            stderr_tail: stderr_tail.clone(),
+        },
+        other => AgentError::Protocol {
+            message: other.to_string(),
+        },
+    }
+}
+
+/// Why a thread could not be opened or a turn not be started.
+pub(crate) fn open_error(error: RpcError) -> AgentError {
+    match error {
+        RpcError::Closed { why, .. } => lost(&why),
+        RpcError::Deadline { .. } => AgentError::Provider {
+            class: ErrorClass::Timeout,
+            message: error.to_string(),
+        },
+        RpcError::Overloaded { .. } => AgentError::Provider {
+            class: ErrorClass::Overloaded,
+            message: error.to_string(),
+        },
+        RpcError::Remote { error, .. } if error.is_about_settings() => AgentError::Request {
+            class: ErrorClass::InvalidRequest,
+            message: format!(
+                "Codex does not take the model's settings: {}",
+                error.message
+            ),
+        },
+        error => AgentError::Protocol {
+            message: error.to_string(),
+        },
+    }
 }
 
 #[cfg(test)]

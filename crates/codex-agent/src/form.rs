@@ -31,7 +31,7 @@ use crate::{
 
 /// Codex tells a call's result just before it notes it in the conversation, and tells nothing of that. A turn that is
 /// interrupted before has the call as aborted there, which is only less clear to the model.
-const NOTED: Duration = Duration::from_millis(200);
+pub(crate) const NOTED: Duration = Duration::from_millis(200);
 
 /// Whether it is Codex's asking whether the form tool may be called.
 pub(crate) fn is_asked(elicitation: &Elicitation) -> bool {

@@ -119,6 +119,11 @@ impl HomePolicy {
     }
 }
 
+/// Where a home has its skills.
+pub(crate) fn skills(home: &Path) -> PathBuf {
+    home.join("skills")
+}
+
 /// Where the rollouts of a task lie.
 pub(crate) fn sessions(state: &Path) -> PathBuf {
     state.join("codex").join("sessions")

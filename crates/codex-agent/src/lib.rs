@@ -41,6 +41,7 @@ mod form;
 mod home;
 mod input;
 mod launch;
+mod listen;
 mod login;
 mod map;
 mod opening;
@@ -52,6 +53,7 @@ mod roles;
 mod servers;
 mod stopping;
 mod thread_config;
+mod tokens;
 mod tools;
 mod turn;
 mod upkeep;
@@ -256,7 +258,7 @@ impl Agent for CodexAgent {
     fn skills_folder(&self, task: TaskId, _state: &Path) -> SkillsFolder {
         let homes = &self.config.homes;
         SkillsFolder {
-            path: homes.path(task).join("skills"),
+            path: home::skills(&homes.path(task)),
             exclusive: matches!(homes, HomePolicy::PerTask(_)),
         }
     }

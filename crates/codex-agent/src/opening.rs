@@ -10,9 +10,10 @@ use codex_app_server::{
 use tokio::time::timeout;
 
 use crate::{
+    failure::{open_error, state_error},
     launch::{Loaded, Server},
     thread_config::{ThreadSettings, thread_settings},
-    turn::{Drive, open_error, state_error},
+    turn::Drive,
     version,
 };
 

@@ -7,9 +7,9 @@
 //! goes to the model as text.
 //!
 //! A turn that is gone on with keeps what its conversation was loaded with: model, keys, MCP servers and the task's tokens
-//! are those of the turn that asked, which the platform lets live for longer than a question is kept open.
+//! are those of the turn that asked. So a question lapses with the first of these tokens, too (`tokens`).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use agent_core::{AgentError, AgentEvent, Outcome, ToolCallId, Usage};
 use codex_app_server::{
@@ -19,11 +19,13 @@ use codex_app_server::{
 
 use crate::{
     launch::{Loaded, Server},
+    listen::Heard,
     map::Mapper,
     questions::Open,
     requests::settle,
     stopping::kill,
-    turn::{Begun, Drive, Driven, Heard, session},
+    tokens,
+    turn::{Begun, Drive, Driven, session},
 };
 
 /// A turn of Codex's that waits for the person.
@@ -36,12 +38,24 @@ pub(crate) struct Paused {
     turn: TurnId,
     /// What it has said so far.
     mapper: Mapper,
+    /// When the first of its tokens expires, if one does.
+    tokens_until: Option<SystemTime>,
 }
 
 impl Paused {
-    /// How long the question can be answered, if Codex has said so.
-    pub(crate) fn limit(&self) -> Option<Duration> {
-        self.open.limit()
+    /// Whether what the turn goes on with is still worth something.
+    fn can_go_on(&self, now: SystemTime) -> bool {
+        self.tokens_until.is_none_or(|until| now < until)
+    }
+
+    /// How long the question can be answered from `now` on: for as long as Codex has said, else for `usual`, and not for
+    /// longer than what the turn goes on with is worth something.
+    pub(crate) fn limit(&self, usual: Duration, now: SystemTime) -> Duration {
+        let limit = self.open.limit().unwrap_or(usual);
+        match self.tokens_until {
+            Some(until) => limit.min(until.duration_since(now).unwrap_or_default()),
+            None => limit,
+        }
     }
 }
 
@@ -76,6 +90,7 @@ impl Drive<'_> {
                 open,
                 turn,
                 mapper,
+                tokens_until: tokens::valid_until(&self.turn.identity),
             }),
         }
     }
@@ -106,7 +121,8 @@ impl Drive<'_> {
             .take()
             .filter(|loaded| loaded.generation == connection.generation())?;
         let answer = self.turn.answer.as_ref();
-        let Some(answer) = answer.filter(|answer| answer.call == paused.call) else {
+        let answer = answer.filter(|answer| answer.call == paused.call);
+        let Some(answer) = answer.filter(|_| paused.can_go_on(SystemTime::now())) else {
             if self.give_up(&connection, &mut loaded, paused).await {
                 server.loaded = Some(loaded);
             }

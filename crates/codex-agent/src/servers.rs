@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use agent_core::{AgentError, TaskId, Turn};
@@ -219,7 +219,7 @@ impl Servers {
 
     fn patience(&self, server: &Server) -> Duration {
         match &server.paused {
-            Some(paused) => paused.limit().unwrap_or(self.config.question),
+            Some(paused) => paused.limit(self.config.question, SystemTime::now()),
             None => self.config.idle,
         }
     }

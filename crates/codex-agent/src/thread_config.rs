@@ -218,6 +218,7 @@ impl ThreadSettings {
         ];
         let settings = toml::Table::try_from(&self.config)?;
         table.extend(settings);
+        let_forms_be_called(&mut table);
         for (key, value) in given {
             if let Some(value) = value {
                 table.insert(key.to_owned(), value.into());
@@ -287,6 +288,21 @@ fn shell_environment(
         set.insert(name.clone(), json!(value.expose_secret()));
     }
     json!({ "inherit": "none", "ignore_default_excludes": true, "set": set })
+}
+
+/// Where nothing can be asked, nothing can be held either: the form tool is called as any other.
+fn let_forms_be_called(config: &mut toml::Table) {
+    let servers = config
+        .get_mut("mcp_servers")
+        .and_then(toml::Value::as_table_mut);
+    for (_, server) in servers.into_iter().flatten() {
+        let tool = server
+            .get_mut("tools")
+            .and_then(|tools| tools.get_mut(FORM_TOOL));
+        if let Some(tool) = tool.and_then(toml::Value::as_table_mut) {
+            tool.insert("approval_mode".to_owned(), "approve".into());
+        }
+    }
 }
 
 /// Why this agent can't reach a server: codex 0.169 knows no server-sent events.

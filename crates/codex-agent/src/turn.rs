@@ -1,37 +1,28 @@
-//! One turn on an app-server: its conversation opened (`opening`), started, listened to, and ended (`stopping`).
+//! One turn on an app-server: its conversation opened (`opening`), started, listened to (`listen`), and ended (`stopping`).
 
-use std::{pin::pin, time::Duration};
+use std::{path::Path, pin::pin, time::Duration};
 
 use agent_core::{
-    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, Notice, NoticeKind,
-    Outcome, Question, Retry, SessionId, SessionRef, SessionStore, StopReason, StopStep, Turn,
-    TurnCx, Usage, Workspace,
+    AgentError, AgentEvent, AgentKind, CancelReason, Completed, ErrorClass, Outcome, SessionId,
+    SessionRef, SessionStore, StopReason, StopStep, Turn, TurnCx, Usage, Workspace,
 };
 use codex_app_server::{
-    Connection, ConnectionLost, RpcError, ThreadEvent, ThreadStream,
-    protocol::{
-        ErrorNotice, Notification, ServerRequest, ThreadId, TurnEvent, TurnId, TurnStartParams,
-        TurnStatus,
-    },
+    Connection, ThreadStream,
+    protocol::{Raw, ThreadId, TurnId, TurnStartParams, TurnStatus},
 };
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::{
-    CodexConfig, Deadlines,
-    failure::{failed, is_hopeless, retried},
-    form,
+    CodexConfig,
+    failure::{failed, open_error, state_error},
     input::input,
     launch::{Loaded, Server},
+    listen::{End, Heard},
     map::Mapper,
     pausing::Paused,
-    questions::Open,
-    requests,
     stopping::kill,
-    watch::Watchdog,
 };
 
-/// From the how manyth error in a row on the person is told that Codex tries again: one soon passes.
-const TOLD_FROM_ERROR: u32 = 2;
 /// How long a turn that is to be stopped may take to start: only then can it be interrupted.
 const START_LIMIT: Duration = Duration::from_millis(700);
 
@@ -80,73 +71,6 @@ pub(crate) struct Begun {
     pub(crate) turn: TurnId,
 }
 
-/// What has come of a turn so far, in whichever process.
-pub(crate) struct Heard {
-    mapper: Mapper,
-    watch: Watchdog,
-    session_known: bool,
-    /// What Codex said last of why it gets nowhere. It goes on trying for ever if the provider can't be reached.
-    trouble: Option<AgentError>,
-    retry_told: bool,
-    /// How often Codex has tried again.
-    retries: u32,
-}
-
-impl Heard {
-    fn new(begun: &Begun, limits: &Deadlines) -> Self {
-        let thread = begun.loaded.stream.id().clone();
-        Self::with(Mapper::new(thread, begun.turn.clone()), limits)
-    }
-
-    /// A turn that goes on after a question. It can't be begun again: what was asked about may be done by then.
-    pub(crate) fn taken_up(mapper: Mapper, limits: &Deadlines) -> Self {
-        let mut heard = Self::with(mapper, limits);
-        heard.watch.tool_called = true;
-        heard
-    }
-
-    fn with(mapper: Mapper, limits: &Deadlines) -> Self {
-        Self {
-            mapper,
-            watch: Watchdog::new(*limits),
-            session_known: false,
-            trouble: None,
-            retry_told: false,
-            retries: 0,
-        }
-    }
-
-    /// Whether the turn can be begun again in another process without doing or saying anything twice. What was said of an
-    /// unfinished message is taken up again, see [`agent_core::void_text`].
-    fn can_be_repeated(&self) -> bool {
-        !self.watch.repeated && !self.watch.tool_called && self.mapper.final_answer().is_none()
-    }
-
-    fn begin_again(&mut self, begun: &Begun) {
-        let thread = begun.loaded.stream.id().clone();
-        self.mapper.begin_again(thread, begun.turn.clone());
-        self.watch.go_on();
-    }
-
-    fn stalled(&mut self) -> AgentError {
-        self.trouble.take().unwrap_or_else(|| self.watch.stalled())
-    }
-}
-
-/// Why listening stopped.
-enum End {
-    /// Codex said that the turn is over.
-    Turn(Box<codex_app_server::protocol::Turn>),
-    /// Codex asks something that a person has to answer.
-    Question(Box<Open>),
-    /// The person sees a form of the platform's own tool.
-    Form(Question),
-    /// The turn was told to stop.
-    Cancel(CancelReason),
-    /// Waiting on is of no use: the provider does not take the key, or nothing at all has come for too long.
-    Hopeless(AgentError),
-}
-
 impl Drive<'_> {
     /// Runs the turn on `server`.
     pub(crate) async fn run(&self, server: &mut Server) -> Driven {
@@ -175,7 +99,9 @@ impl Drive<'_> {
             // A call may be under way whose answer nobody would read: the server is not used again.
             reason = self.cx.cancel.cancelled() => return Err(Ok(cancelled(reason, StopStep::NotStarted, 0, None))),
         };
-        let turn = self.start(&connection, loaded.stream.id()).await?;
+        let turn = self
+            .start(&connection, loaded.stream.id(), &server.home)
+            .await?;
         Ok(Begun {
             connection,
             loaded,
@@ -271,9 +197,12 @@ impl Drive<'_> {
         &self,
         connection: &Connection,
         thread: &ThreadId,
+        home: &Path,
     ) -> Result<TurnId, Result<Outcome, AgentError>> {
-        let mut params = TurnStartParams::new(thread.clone(), input(self.turn));
+        let input = input(self.turn, home).map_err(Err)?;
+        let mut params = TurnStartParams::new(thread.clone(), input);
         params.model = self.turn.model.model_id.clone();
+        params.output_schema = self.turn.options.output_schema.clone().map(Raw::from);
         let mut starting = pin!(connection.client().turn_start(params));
         let started = tokio::select! {
             started = &mut starting => Ok(started),
@@ -289,118 +218,6 @@ impl Drive<'_> {
                 Err(Ok(cancelled(reason, StopStep::Kill, survivors, None)))
             }
         }
-    }
-
-    /// Passes on what happens until the turn ends or is told to.
-    async fn listen(&self, begun: &mut Begun, heard: &mut Heard) -> Result<End, AgentError> {
-        let (stream, turn) = (&mut begun.loaded.stream, &begun.turn);
-        // The end of the turn itself. While a sub-agent works for it, it isn't over.
-        let mut ended = None;
-        loop {
-            if let Some(ended) = ended.take_if(|_| heard.mapper.running_subagents().is_empty()) {
-                return Ok(End::Turn(ended));
-            }
-            let event = tokio::select! {
-                biased;
-                reason = self.cx.cancel.cancelled() => return Ok(End::Cancel(reason)),
-                () = sleep_until(heard.watch.until()) => return Ok(End::Hopeless(heard.stalled())),
-                event = stream.next() => event,
-            };
-            heard.watch.alive();
-            let notification = match event {
-                ThreadEvent::Notification(notification) => notification,
-                ThreadEvent::Request(request) => match self.requested(request).await {
-                    Some(end) => return Ok(end),
-                    None => continue,
-                },
-                ThreadEvent::Lost { why } => return Err(lost(&why)),
-            };
-            match &notification {
-                Notification::TurnCompleted(TurnEvent { turn: over, .. }) if over.id == *turn => {
-                    let over = Box::new(over.clone());
-                    if over.status != TurnStatus::Completed {
-                        return Ok(End::Turn(over));
-                    }
-                    ended = Some(over);
-                }
-                Notification::Error(notice) if notice.turn_id == *turn => {
-                    if let Some(end) = self.trouble(notice, heard).await? {
-                        return Ok(end);
-                    }
-                }
-                // The user's message is in the rollout now: from here on the conversation can be resumed.
-                Notification::ItemCompleted(_) | Notification::ItemStarted(_)
-                    if !heard.session_known =>
-                {
-                    heard.session_known = true;
-                    self.remember(stream.id()).await?;
-                }
-                _ => {}
-            }
-            let session = stream.id().to_string();
-            if let Err(error) = self.around_edit(&notification, &session).await {
-                return Ok(End::Hopeless(error));
-            }
-            if let Some(question) = form::shown(&notification) {
-                heard.mapper.forget(&question.call);
-                return Ok(End::Form(question));
-            }
-            for event in heard.mapper.map(notification) {
-                heard.watch.saw(&event);
-                self.cx.events.emit(event).await?;
-            }
-        }
-    }
-
-    /// Codex reports an error: it gives up, tries again, or is not let try again where that mends nothing.
-    async fn trouble(
-        &self,
-        notice: &ErrorNotice,
-        heard: &mut Heard,
-    ) -> Result<Option<End>, AgentError> {
-        tracing::warn!(
-            error = notice.error.message,
-            will_retry = notice.will_retry,
-            "codex reports an error"
-        );
-        if notice.will_retry && is_hopeless(&notice.error) {
-            return Ok(Some(End::Hopeless(failed(&notice.error))));
-        }
-        heard.trouble = Some(failed(&notice.error));
-        let in_a_row = heard.watch.trouble();
-        if notice.will_retry {
-            heard.retries += 1;
-            let retry = AgentEvent::Retry(Retry {
-                count: heard.retries,
-                limit: None,
-                error: failed(&notice.error).to_string(),
-            });
-            self.cx.events.emit(retry).await?;
-        }
-        if notice.will_retry
-            && in_a_row >= TOLD_FROM_ERROR
-            && !heard.retry_told
-            && let Some(text) = retried(&notice.error)
-        {
-            heard.retry_told = true;
-            let kind = NoticeKind::Warning;
-            let notice = AgentEvent::Notice(Notice { kind, text });
-            self.cx.events.emit(notice).await?;
-        }
-        Ok(None)
-    }
-
-    /// Answers what Codex asks, unless that is for the person to do or the turn is to stop.
-    async fn requested(&self, request: ServerRequest) -> Option<End> {
-        let request = match request {
-            ServerRequest::Elicitation(ask) if form::is_asked(&ask.params) => {
-                return self.let_be_called(ask).await.err().map(End::Cancel);
-            }
-            request => request,
-        };
-        let (access, approvals) = (self.config.access, self.config.approvals);
-        let open = requests::take(request, access, approvals)?;
-        Some(End::Question(Box::new(open)))
     }
 
     pub(crate) async fn remember(&self, thread: &ThreadId) -> Result<(), AgentError> {
@@ -461,54 +278,5 @@ pub(crate) fn cancelled(
         stopped_by,
         survivors,
         usage,
-    }
-}
-
-pub(crate) fn state_error(error: agent_core::SessionStoreError) -> AgentError {
-    let source =
-        std::error::Error::source(&error).map(|source| std::io::Error::other(source.to_string()));
-    AgentError::Workspace {
-        message: error.to_string(),
-        source,
-    }
-}
-
-fn lost(why: &ConnectionLost) -> AgentError {
-    match why {
-        ConnectionLost::Exited {
-            status,
-            stderr_tail,
-        } => AgentError::Exited {
-            status: status.to_string(),
-            stderr_tail: stderr_tail.clone(),
-        },
-        other => AgentError::Protocol {
-            message: other.to_string(),
-        },
-    }
-}
-
-/// Why a thread could not be opened or a turn not be started.
-pub(crate) fn open_error(error: RpcError) -> AgentError {
-    match error {
-        RpcError::Closed { why, .. } => lost(&why),
-        RpcError::Deadline { .. } => AgentError::Provider {
-            class: ErrorClass::Timeout,
-            message: error.to_string(),
-        },
-        RpcError::Overloaded { .. } => AgentError::Provider {
-            class: ErrorClass::Overloaded,
-            message: error.to_string(),
-        },
-        RpcError::Remote { error, .. } if error.is_about_settings() => AgentError::Request {
-            class: ErrorClass::InvalidRequest,
-            message: format!(
-                "Codex does not take the model's settings: {}",
-                error.message
-            ),
-        },
-        error => AgentError::Protocol {
-            message: error.to_string(),
-        },
     }
 }

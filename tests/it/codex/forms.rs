@@ -1,7 +1,7 @@
 //! Forms of the platform's own tool, which Codex calls by itself.
 
 use serde_json::{Value, json};
-use testkit::FormServer;
+use testkit::{FormServer, oracle::ToolBlock};
 use wegent_executor_tests::{TurnBody, World};
 
 use super::{TASK, TURN, answering, asked, completed};
@@ -118,4 +118,50 @@ async fn a_form_that_the_server_refuses_is_the_models_to_correct() {
     let view = completed(&world, &turn).await;
     assert!(view.text.contains("a question lacks its id"), "{view:#?}");
     assert!(view.tools().all(|tool| tool.status == "error"), "{view:#?}");
+}
+
+#[tokio::test]
+async fn a_form_of_a_sub_agent_is_shown_and_its_answer_is_read() {
+    let test = "a_form_of_a_sub_agent_is_shown_and_its_answer_is_read";
+    let Some(world) = World::build(test).await else {
+        return;
+    };
+    let forms = FormServer::start(TOKEN).await.unwrap();
+    let form = json!({"questions": one_question()});
+    let prompt = format!("Delegate. #script:subagent\n#cmd:Ask. #script:form\\n#cmd:{form}");
+    let turn = with_forms(world.turn(TASK, TURN, &prompt), &forms);
+    let form = asked(&world, &turn).await;
+    assert_eq!(form.input["questions"], one_question());
+    let turn = with_forms(world.turn(TASK, TURN + 1, "(the form's answer)"), &forms);
+    let answers = json!({"where": "here #script:remember"});
+    let view = completed(&world, &answering(turn, &form, answers)).await;
+    assert!(view.text.contains("here"), "{view:#?}");
+    assert_eq!(forms.calls().len(), 1, "it is not shown again");
+}
+
+#[tokio::test]
+async fn of_two_forms_at_once_one_is_shown_and_answered() {
+    let Some(world) = World::build("of_two_forms_at_once_one_is_shown_and_answered").await else {
+        return;
+    };
+    let forms = FormServer::start(TOKEN).await.unwrap();
+    let form = json!({"questions": one_question()});
+    let calls = json!([
+        ["interactive_form_question", form],
+        ["interactive_form_question", form]
+    ]);
+    let prompt = format!("Ask. #script:calls\n#cmd:{calls}");
+    let turn = with_forms(world.turn(TASK, TURN, &prompt), &forms);
+    let view = world.run(&turn).await;
+    assert!(super::waits(&view), "{view:#?}\n{}", world.executor.log());
+    assert!(view.tools().all(ToolBlock::is_over), "{view:#?}");
+    let form = view
+        .tools()
+        .find(|tool| tool.status == "done")
+        .unwrap()
+        .clone();
+    let turn = with_forms(world.turn(TASK, TURN + 1, "(the form's answer)"), &forms);
+    let answers = json!({"where": "here #script:remember"});
+    let view = completed(&world, &answering(turn, &form, answers)).await;
+    assert!(view.text.contains("here"), "{view:#?}");
 }

@@ -4,11 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 use testkit::{model::Options, oracle::ToolBlock};
-use wegent_executor_tests::{Sleeper, World};
+use wegent_executor_tests::{Sleeper, TurnBody, World};
 
 use super::{TASK, TURN, answering, asked, completed};
-
-const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");
+use crate::MCP_SERVER;
 
 async fn world(test: &str) -> Option<World> {
     World::build_with(test, Options::default(), |settings| {
@@ -197,4 +196,110 @@ async fn a_turn_that_goes_on_after_its_answer_can_be_cancelled() {
     world.finished(TURN + 1).await;
     let turn = world.turn(TASK, TURN + 2, "And now? #script:remember");
     assert!(completed(&world, &turn).await.text.contains("And now?"));
+}
+
+/// The turn with a tool by which the model can ask for more rights.
+fn asking_for_rights(world: &World, subtask: i64) -> TurnBody {
+    let rights = json!({"permissions": {"network": {"enabled": true}}, "reason": "to look it up"});
+    let prompt = format!("Go. #script:tool\n#cmd:request_permissions {rights}");
+    let mut turn = world.turn(TASK, subtask, &prompt);
+    turn.0["model_config"]["CODEX_CONFIG_TOML"] =
+        json!("[features]\nrequest_permissions_tool = true\n");
+    turn
+}
+
+#[tokio::test]
+async fn rights_are_granted_when_the_form_is_answered_with_yes() {
+    let test = "rights_are_granted_when_the_form_is_answered_with_yes";
+    let world = World::build_with(test, Options::default(), |settings| {
+        settings.set("WEGENT_CODEX_APPROVALS", "on-request");
+    });
+    let Some(world) = world.await else { return };
+    for (subtask, word, granted) in [(TURN, "deny", false), (TURN + 2, "allow", true)] {
+        let form = asked(&world, &asking_for_rights(&world, subtask)).await;
+        assert!(
+            text(&form).starts_with("May the agent have more rights?")
+                && text(&form).contains("to look it up"),
+            "{form:#?}"
+        );
+        let mut turn = asking_for_rights(&world, subtask + 1);
+        turn.0["input"] = json!(word);
+        let view = completed(&world, &answering(turn, &form, permission(word))).await;
+        assert!(view.text.starts_with("The tool said:"), "{view:#?}");
+        assert_eq!(view.text.contains("enabled"), granted, "{view:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_goes_on_keeps_its_tokens_and_nobody_is_shown_them() {
+    let test = "a_turn_that_goes_on_keeps_its_tokens_and_nobody_is_shown_them";
+    let Some(world) = world(test).await else {
+        return;
+    };
+    // No shape gives them away: what is known of the turns is all that can cover them.
+    let (first, second) = ("first.turns.token.0815", "second.turns.token.4711");
+    let command = r#"printf %s "$AUTH_TOKEN" > kept; echo "it is $AUTH_TOKEN""#;
+    let turn = world.turn(TASK, TURN, &format!("Run. #script:shell\n#cmd:{command}"));
+    let form = asked(&world, &turn.with("auth_token", json!(first))).await;
+    let turn = world
+        .turn(TASK, TURN + 1, "Yes.")
+        .with("auth_token", json!(second));
+    let view = completed(&world, &answering(turn, &form, permission("allow"))).await;
+    assert!(view.text.contains("it is [redacted]"), "{view:#?}");
+    let kept = world.workspace(TASK).join("kept");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), first);
+    // In the conversation it still stands, so a later turn's model can say it.
+    let turn = world.turn(
+        TASK,
+        TURN + 2,
+        &format!("Again. #script:shell\n#cmd:{command}"),
+    );
+    let form = asked(&world, &turn.with("auth_token", json!(second))).await;
+    let turn = world
+        .turn(TASK, TURN + 3, "Yes.")
+        .with("auth_token", json!(second));
+    completed(&world, &answering(turn, &form, permission("allow"))).await;
+    assert_eq!(fs::read_to_string(&kept).unwrap(), second);
+    for callback in world.backend.all_callbacks() {
+        let body = callback.body.to_string();
+        assert!(!body.contains(first) && !body.contains(second), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_question_lapses_with_the_tokens_of_its_turn() {
+    let test = "a_question_lapses_with_the_tokens_of_its_turn";
+    let Some(world) = world(test).await else {
+        return;
+    };
+    // {"exp": 1700000000}
+    let expired = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOiAxNzAwMDAwMDAwfQ.c2ln";
+    let turn = world.turn(TASK, TURN, "Run. #script:shell\n#cmd:touch made");
+    let form = asked(&world, &turn.with("auth_token", json!(expired))).await;
+    let turn = world.turn(TASK, TURN + 1, "Yes.");
+    completed(&world, &answering(turn, &form, permission("allow"))).await;
+    let said = world.model.requests().last().unwrap().user_texts();
+    assert!(said.last().unwrap().contains("\"allow\""), "{said:?}");
+    assert!(!world.workspace(TASK).join("made").exists());
+}
+
+#[tokio::test]
+async fn what_is_asked_at_once_is_asked_one_after_the_other() {
+    let test = "what_is_asked_at_once_is_asked_one_after_the_other";
+    let Some(world) = world(test).await else {
+        return;
+    };
+    let calls =
+        json!([["exec_command", {"cmd": "touch one"}], ["exec_command", {"cmd": "touch two"}]]);
+    let turn = world.turn(TASK, TURN, &format!("Run. #script:calls\n#cmd:{calls}"));
+    let first = asked(&world, &turn).await;
+    let turn = world.turn(TASK, TURN + 1, "Yes.");
+    let second = asked(&world, &answering(turn, &first, permission("allow"))).await;
+    assert_ne!(text(&first), text(&second));
+    let turn = world.turn(TASK, TURN + 2, "No.");
+    let view = completed(&world, &answering(turn, &second, permission("deny"))).await;
+    assert!(view.text.starts_with("The tools said:"), "{view:#?}");
+    let made = |name: &str| world.workspace(TASK).join(name).exists();
+    let allowed = text(&first).contains("touch one");
+    assert_eq!((made("one"), made("two")), (allowed, !allowed));
 }

@@ -5,9 +5,9 @@ use testkit::mcp_echo::McpEcho;
 use wegent_executor_tests::{AUTH_TOKEN, SKILL_TOKEN};
 
 use super::{AGENTS, completed, real_world};
+use crate::MCP_SERVER;
 
 const CALL: &str = "Call. #script:mcp\n#cmd:{\"text\":\"hello\"}";
-const STDIO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");
 
 #[tokio::test]
 async fn a_server_is_reached_with_its_resolved_url_and_headers() {
@@ -78,8 +78,7 @@ async fn a_program_gets_what_its_configuration_gives_it_and_no_tools_token() {
     let Some(world) = real_world(test, |_| {}).await else {
         return;
     };
-    let server =
-        |env: Value| json!([{"name": "demo", "command": "python3", "args": [STDIO], "env": env}]);
+    let server = |env: Value| json!([{"name": "demo", "command": "python3", "args": [MCP_SERVER], "env": env}]);
     for (task, (agent, request)) in (1..).zip(AGENTS) {
         for (subtask, env, said) in [
             (

@@ -88,19 +88,23 @@ async fn a_refused_key_fails_at_once() {
         return;
     };
     for (task, script) in [(1, "err401"), (2, "err403")] {
-        let start = Instant::now();
         let view = world
             .run(&world.turn(task, task + 10, &format!("Go. #script:{script}")))
             .await;
-        let took = start.elapsed();
-        println!("{script}: {took:?}");
         assert_eq!(view.error_code(), Some("forbidden"), "{script}: {view:#?}");
         // The process's start is no part of it.
-        let asked = world.model.requests().last().unwrap().at;
+        let requests = world.model.requests();
+        let marker = format!("#script:{script}");
+        let mut asked = requests.iter().filter(|request| {
+            let texts = request.user_texts();
+            texts.iter().any(|text| text.ends_with(&marker))
+        });
+        let asked = asked.next().expect("the provider was asked").at;
         let told = world.backend.callbacks(task + 10).last().unwrap().arrived;
         let answered = Duration::from_micros(told - asked);
         println!("{script}: told {answered:?} after the provider was asked first");
-        assert!(took < Duration::from_secs(3), "{script} took {took:?}");
+        // Left alone, Codex tries for close to seven seconds.
+        assert!(answered < Duration::from_secs(4), "{script}: {answered:?}");
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use agent_core::{Agent, AgentEvent, CancelHandle, CancelReason, NoticeKind, Outcome, ToolEvent};
-use testkit::{ModelServer, model::Options, procs};
+use agent_core::{
+    Agent, AgentEvent, AnswerStatus, AnswerValue, CancelHandle, CancelReason, FormAnswer,
+    McpServer, McpTransport, NoticeKind, Outcome, ToolEvent, Turn,
+};
+use testkit::{FormServer, ModelServer, model::Options, procs};
 
 use crate::stage::{Stage, text, turn};
 
@@ -121,4 +124,92 @@ async fn by_exec_a_refused_key_fails_at_once_and_a_cancel_leaves_nothing() {
         .await
         .unwrap();
     stage.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn by_exec_a_form_is_shown_and_its_answer_is_the_next_turns() {
+    let test = "by_exec_a_form_is_shown_and_its_answer_is_the_next_turns";
+    let Some((stage, model, _folder)) = stage(test).await else {
+        return;
+    };
+    let forms = FormServer::start("exec-form-token").await.unwrap();
+    let server = McpServer {
+        name: "forms".to_owned(),
+        transport: McpTransport::Http {
+            url: forms.url(),
+            headers: [("Authorization".to_owned(), "Bearer exec-form-token".into())].into(),
+        },
+        bearer_token_variable: None,
+        tool_timeout_seconds: None,
+    };
+    let ask = |prompt: &str| Turn {
+        mcp_servers: vec![server.clone()],
+        ..turn(prompt, Some(model.base_url()))
+    };
+    let form = r#"{"questions": [{"id": "where", "question": "Where to?"}]}"#;
+    let (events, result) = stage
+        .run(&ask(&format!("Ask. #script:form\n#cmd:{form}")))
+        .await;
+    let Ok(Outcome::WaitingForUser { call, .. }) = &result else {
+        panic!("{result:?}: {events:?}")
+    };
+    assert!(
+        matches!(events.last(), Some(AgentEvent::Question(question)) if question.call == *call),
+        "{events:?}"
+    );
+    assert_eq!(forms.calls().len(), 1);
+    let mut turn = ask("(the form's answer)");
+    turn.answer = Some(FormAnswer {
+        kind: "interactive_form_question".into(),
+        call: call.clone(),
+        task: None,
+        subtask: None,
+        status: AnswerStatus::Answered,
+        answers: [(
+            "where".to_owned(),
+            AnswerValue::One("here #script:remember".into()),
+        )]
+        .into(),
+        message: None,
+    });
+    let (events, result) = stage.run(&turn).await;
+    assert!(matches!(result, Ok(Outcome::Completed(_))), "{result:?}");
+    let said = text(&events);
+    assert!(
+        said.contains("Ask. #script:form") && said.contains("here"),
+        "{said}"
+    );
+    assert_eq!(forms.calls().len(), 1, "it is not shown again");
+    stage.agent.shutdown().await;
+}
+
+#[tokio::test]
+async fn by_exec_an_answer_by_a_schema_is_asked_for() {
+    let test = "by_exec_an_answer_by_a_schema_is_asked_for";
+    let Some((stage, model, _folder)) = stage(test).await else {
+        return;
+    };
+    let mut turn = turn("Go. #script:text", Some(model.base_url()));
+    let schema =
+        serde_json::json!({"type": "object", "properties": {}, "additionalProperties": false});
+    turn.options.output_schema = Some(schema.clone());
+    let (_, result) = stage.run(&turn).await;
+    assert!(matches!(result, Ok(Outcome::Completed(_))), "{result:?}");
+    assert_eq!(model.requests()[0].body["text"]["format"]["schema"], schema);
+}
+
+#[tokio::test]
+async fn by_exec_a_conversation_that_has_gone_is_begun_anew_and_that_is_told() {
+    let test = "by_exec_a_conversation_that_has_gone_is_begun_anew_and_that_is_told";
+    let Some((stage, model, _folder)) = stage(test).await else {
+        return;
+    };
+    let ask = |prompt: &str| turn(prompt, Some(model.base_url()));
+    stage.run(&ask("first #script:text")).await.1.unwrap();
+    fs::remove_dir_all(stage.workspace.state.join("codex/sessions")).unwrap();
+    let (events, result) = stage.run(&ask("second #script:remember")).await;
+    assert!(matches!(result, Ok(Outcome::Completed(_))), "{result:?}");
+    let fresh = |event: &AgentEvent| matches!(event, AgentEvent::Notice(notice) if notice.kind == NoticeKind::FreshSession);
+    assert!(events.iter().any(fresh), "{events:?}");
+    assert!(!text(&events).contains("first"), "{events:?}");
 }

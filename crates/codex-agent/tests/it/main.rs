@@ -4,6 +4,7 @@
 
 mod exec;
 mod fake;
+mod inputs;
 mod questions;
 mod real;
 mod settings;

@@ -15,7 +15,7 @@ pub enum UserInput {
     },
     /// An image by its address.
     Image {
-        /// A `data:` or `https:` address.
+        /// A `data:` address; codex 0.169 refuses others.
         #[serde(default)]
         url: String,
         /// How closely the model should look.

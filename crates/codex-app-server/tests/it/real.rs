@@ -1,17 +1,19 @@
-//! The real codex, where it is installed. No model is needed for these.
+//! The real codex, where it is installed.
 
 use std::{fs, path::PathBuf};
 
 use codex_app_server::{
     ConnectionLost, Instance, InstanceConfig, ThreadEvent,
     protocol::{
-        ClientInfo, Notification, SandboxMode, SandboxPolicy, ThreadConfig, ThreadId,
-        ThreadResumeParams, ThreadStartParams, TurnId,
+        ApprovalPolicy, ClientInfo, Notification, SandboxMode, SandboxPolicy, ThreadConfig,
+        ThreadId, ThreadItem, ThreadResumeParams, ThreadStartParams, TurnId, TurnStartParams,
+        TurnSteerParams, UserInput,
     },
 };
 use serde_json::json;
 use supervisor::{ExitStatus, Guard, session_processes};
 use tempfile::TempDir;
+use testkit::{ModelServer, model::Options};
 
 use crate::fake::SOON;
 
@@ -39,11 +41,11 @@ fn start(program: PathBuf) -> (TempDir, Instance) {
     (folder, Instance::start(config))
 }
 
-fn provider() -> ThreadConfig {
+fn provider(base_url: &str) -> ThreadConfig {
     let mut config = ThreadConfig::default();
     config.set("model_provider", "local").set(
         "model_providers",
-        json!({"local": {"name": "local", "base_url": "http://127.0.0.1:9/v1", "wire_api": "responses"}}),
+        json!({"local": {"name": "local", "base_url": base_url, "wire_api": "responses"}}),
     );
     config
 }
@@ -63,7 +65,8 @@ async fn codex_shakes_hands_opens_a_thread_and_comes_back_after_a_kill() {
         cwd: Some(folder.path().into()),
         model: Some("m".into()),
         sandbox: Some(SandboxMode::DangerFullAccess),
-        config: provider(),
+        // Nobody is asked.
+        config: provider("http://127.0.0.1:9/v1"),
         ..ThreadStartParams::default()
     };
     let (opened, mut stream) = first.client().thread_start(params).await.unwrap();
@@ -132,4 +135,64 @@ async fn codex_shakes_hands_opens_a_thread_and_comes_back_after_a_kill() {
     for connection in [first, second] {
         assert!(session_processes(connection.process().session()).is_empty());
     }
+}
+
+#[tokio::test]
+async fn what_is_said_while_a_turn_runs_becomes_a_part_of_it() {
+    let test = "what_is_said_while_a_turn_runs_becomes_a_part_of_it";
+    let Some(program) = testkit::cli::require_codex(test) else {
+        return;
+    };
+    let model = ModelServer::start(Options::default()).await.unwrap();
+    let (folder, instance) = start(program);
+    let connection = instance.ready(SOON).await.unwrap();
+    let client = connection.client();
+    let params = ThreadStartParams {
+        cwd: Some(folder.path().into()),
+        model: Some("m".into()),
+        sandbox: Some(SandboxMode::DangerFullAccess),
+        approval_policy: Some(ApprovalPolicy::Never),
+        config: provider(&model.base_url()),
+        ..ThreadStartParams::default()
+    };
+    let (_, mut stream) = client.thread_start(params).await.unwrap();
+    let thread = stream.id().clone();
+    // The command runs until it is let go.
+    let prompt = "Wait. #script:shell\n#cmd:while [ ! -e go ]; do sleep 0.05; done";
+    let input = vec![UserInput::text(prompt)];
+    let started = client.turn_start(TurnStartParams::new(thread.clone(), input));
+    let turn = started.await.unwrap();
+    let mut steered = false;
+    loop {
+        let event = tokio::time::timeout(SOON, stream.next()).await.unwrap();
+        let ThreadEvent::Notification(notification) = event else {
+            panic!("{event:?}")
+        };
+        match notification {
+            Notification::ItemStarted(event)
+                if matches!(event.item, ThreadItem::CommandExecution(_)) =>
+            {
+                let params = TurnSteerParams {
+                    thread_id: thread.clone(),
+                    expected_turn_id: turn.clone(),
+                    input: vec![UserInput::text("By the way. #script:text")],
+                };
+                assert_eq!(client.turn_steer(params).await.unwrap(), turn);
+                fs::write(folder.path().join("go"), "").unwrap();
+                steered = true;
+            }
+            Notification::TurnCompleted(event) => {
+                assert_eq!(event.turn.id, turn);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert!(steered);
+    let said = model.requests().last().unwrap().user_texts();
+    assert!(
+        matches!(said.as_slice(), [first, last] if first.starts_with("Wait.") && last.starts_with("By the way.")),
+        "{said:?}"
+    );
+    instance.shutdown().await.unwrap();
 }

@@ -11,9 +11,8 @@ const KNOWLEDGE_SKILL: &str = "wegent-knowledge";
 /// and which knowledge bases there are. Parts are separated by a blank line; of a prompt in blocks the first text gets
 /// them.
 pub(super) fn enrich(prompt: &mut Prompt, metadata: &mut Metadata) {
-    let selected = metadata.user_selected_skills.take().unwrap_or_default();
     let parts = [
-        emphasis(&selected),
+        emphasis(metadata.user_selected_skills.as_deref().unwrap_or_default()),
         present(metadata.selected_knowledge_prompt.take()),
         knowledge_bases(metadata),
     ];

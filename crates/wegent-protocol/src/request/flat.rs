@@ -263,6 +263,7 @@ fn options(bot: &Value) -> Result<AgentOptions, DecodeError> {
             .filter(|turns| *turns > 0),
         allowed_tools: options.allowed_tools.unwrap_or_default(),
         disallowed_tools: options.disallowed_tools.unwrap_or_default(),
+        output_schema: None,
     })
 }
 

@@ -221,7 +221,10 @@ pub(super) fn turn(
             .map(|(index, wire)| bot(wire, settings::own_model(&variables, index)))
             .collect(),
         team,
-        options: options(&mut metadata),
+        options: AgentOptions {
+            output_schema: output_schema(body.text)?,
+            ..options(&mut metadata)
+        },
         mcp_servers,
         git: git(&mut metadata),
         lasting_folder: None,
@@ -263,6 +266,27 @@ fn options(metadata: &mut Metadata) -> AgentOptions {
             .filter(|turns| *turns > 0),
         allowed_tools: names(metadata.allowed_tools.take()),
         disallowed_tools: names(metadata.disallowed_tools.take()),
+        output_schema: None,
+    }
+}
+
+/// The platform itself names none; a caller of its own may, as the Responses API has it: `text.format`.
+fn output_schema(text: Option<wire::TextSettings>) -> Result<Option<Value>, DecodeError> {
+    let Some(format) = text.and_then(|text| text.format) else {
+        return Ok(None);
+    };
+    match (format.kind.as_deref(), format.schema) {
+        (None | Some("text"), _) => Ok(None),
+        (Some("json_schema"), Some(schema @ Value::Object(_))) => Ok(Some(schema)),
+        (Some("json_schema"), None) => Err(DecodeError::missing("text.format.schema")),
+        (Some("json_schema"), Some(other)) => Err(DecodeError::field(
+            "text.format.schema",
+            format!("expected an object, got {}", kind_of(&other)),
+        )),
+        (Some(other), _) => Err(DecodeError::field(
+            "text.format.type",
+            format!("expected `text` or `json_schema`, got {other:?}"),
+        )),
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn skills(bots: &mut [wire::Bot], metadata: &mut Metadata) -> Skills 
     Skills {
         offered,
         required,
+        selected: names(metadata.user_selected_skills.take()),
         known,
         namespace: present(metadata.team_namespace.take()),
     }

@@ -10,6 +10,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor, value},
 };
+use serde_json::Value;
 
 use super::lenient::{Int, Number, OneOrMany, SecretText, Text, TextOr, TextOrTexts, WebSearch};
 
@@ -20,9 +21,25 @@ pub(super) struct Body {
     pub(super) input: Option<Input>,
     pub(super) instructions: Option<String>,
     pub(super) tools: Option<Vec<Tool>>,
+    pub(super) text: Option<TextSettings>,
     pub(super) background: Option<bool>,
     pub(super) metadata: Option<Metadata>,
     pub(super) model_config: Option<ModelConfig>,
+}
+
+/// What the answer is to look like, as the Responses API has it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TextSettings {
+    pub(super) format: Option<TextFormat>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TextFormat {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) schema: Option<Value>,
 }
 
 /// Text, content blocks, or messages; what a message says has the same forms.

@@ -496,6 +496,22 @@ fn what_the_person_filled_in_arrives() {
 }
 
 #[test]
+fn the_schema_of_the_answer_and_picked_skills_are_the_turns() {
+    let schema = json!({"type": "object", "properties": {}});
+    let asked = turn(decoded(&smallest(|body| {
+        body["text"] =
+            json!({"format": {"type": "json_schema", "name": "answer", "schema": schema}});
+        body["metadata"]["user_selected_skills"] = json!(["review", " "]);
+    })));
+    assert_eq!(asked.options.output_schema, Some(schema));
+    assert_eq!(asked.skills.selected, ["review"]);
+    for plain in [json!(null), json!({}), json!({"format": {"type": "text"}})] {
+        let asked = turn(decoded(&smallest(|body| body["text"] = plain)));
+        assert_eq!(asked.options.output_schema, None);
+    }
+}
+
+#[test]
 fn wrong_answers_are_refused_by_the_path_of_the_field() {
     let field = "metadata.interactive_form_answer";
     for (answer, expected) in [
@@ -535,7 +551,20 @@ fn wrong_answers_are_refused_by_the_path_of_the_field() {
 
 #[test]
 fn wrong_requests_are_refused_by_the_path_of_the_field() {
-    let cases: [(Value, &str); 19] = [
+    let format = |format: Value| smallest(|body| body["text"] = json!({ "format": format }));
+    let cases: [(Value, &str); 22] = [
+        (
+            format(json!({"type": "json_object"})),
+            "text.format.type: expected `text` or `json_schema`, got \"json_object\"",
+        ),
+        (
+            format(json!({"type": "json_schema"})),
+            "text.format.schema: missing",
+        ),
+        (
+            format(json!({"type": "json_schema", "schema": "string"})),
+            "text.format.schema: expected an object, got a string",
+        ),
         (json!([1]), "body is not an object but an array"),
         (json!({}), "metadata: missing"),
         (
