@@ -1,5 +1,6 @@
 //! What Codex says, as events. A pure fold over the notifications of one turn: no clock, no I/O.
 
+mod calls;
 mod subagents;
 
 use std::collections::{BTreeMap, HashSet};
@@ -10,13 +11,12 @@ use agent_core::{
     void_text::{AnswerText, events, restarted},
 };
 use codex_app_server::protocol::{
-    ItemId, McpServerStartup, McpServerState, Notification, PatchUpdated, PlanStepStatus, ThreadId,
-    ThreadItem, TokenUsage, TurnId, TurnPlan,
+    ItemId, McpServerStartup, McpServerState, Notification, PlanStepStatus, ThreadId, ThreadItem,
+    TokenUsage, TurnId, TurnPlan,
 };
 
 use serde_json::Value;
 
-use crate::tools::{Card, Shown, card, file_input};
 use subagents::Subagents;
 
 /// Folds one turn's notifications into events.
@@ -220,67 +220,6 @@ impl Mapper {
         }]
     }
 
-    /// Output that comes before its command was announced has no card to go to; the end brings it all.
-    fn output(&mut self, item: &ItemId, delta: String) -> Vec<AgentEvent> {
-        if !self.calls.contains_key(item) {
-            return Vec::new();
-        }
-        call(item)
-            .map(|call| AgentEvent::Tool(ToolEvent::Output { call, delta }))
-            .into_iter()
-            .collect()
-    }
-
-    /// What an MCP tool says while it runs, as output of its call.
-    fn progress(&mut self, item: &ItemId, message: &str) -> Vec<AgentEvent> {
-        self.output(item, format!("{message}\n"))
-    }
-
-    /// A patch while it is being written.
-    fn patch(&mut self, patch: PatchUpdated) -> Vec<AgentEvent> {
-        let (Some(call), Some(shown)) = (call(&patch.item_id), self.calls.get_mut(&patch.item_id))
-        else {
-            return Vec::new();
-        };
-        let (_, input) = file_input(&patch.changes);
-        if *shown == input {
-            return Vec::new();
-        }
-        shown.clone_from(&input);
-        vec![AgentEvent::Tool(ToolEvent::Input { call, input })]
-    }
-
-    fn started(&mut self, item: &ThreadItem, parent: Option<ToolCallId>) -> Vec<AgentEvent> {
-        if let Some(events) = self.about_subagent(item, parent.as_ref(), false) {
-            return events;
-        }
-        self.log_unknown(item);
-        let (Shown::Tool(card), Some(id)) = (card(item), item.id()) else {
-            return Vec::new();
-        };
-        self.begin_call(&id, parent, &card)
-    }
-
-    fn begin_call(
-        &mut self,
-        id: &ItemId,
-        parent: Option<ToolCallId>,
-        card: &Card,
-    ) -> Vec<AgentEvent> {
-        let Some(call) = call(id) else {
-            return Vec::new();
-        };
-        self.calls.insert(id.clone(), card.input.clone());
-        let mut events = self.before_block(parent.as_ref());
-        events.push(AgentEvent::Tool(ToolEvent::Started {
-            call,
-            parent,
-            name: card.name.clone(),
-            input: card.input.clone(),
-        }));
-        events
-    }
-
     /// What has to be said before a block is shown. A block within a sub-agent's doesn't interrupt the answer.
     fn before_block(&mut self, parent: Option<&ToolCallId>) -> Vec<AgentEvent> {
         if parent.is_some() {
@@ -301,39 +240,6 @@ impl Mapper {
             }
             item => self.completed(item, None),
         }
-    }
-
-    /// The end of a tool call.
-    fn completed(&mut self, item: &ThreadItem, parent: Option<ToolCallId>) -> Vec<AgentEvent> {
-        if let Some(events) = self.about_subagent(item, parent.as_ref(), true) {
-            return events;
-        }
-        let (Shown::Tool(card), Some(id)) = (card(item), item.id()) else {
-            return Vec::new();
-        };
-        let Some(call) = call(&id) else {
-            return Vec::new();
-        };
-        let mut events = match self.calls.remove(&id) {
-            None => {
-                self.log_unknown(item);
-                let events = self.begin_call(&id, parent, &card);
-                self.calls.remove(&id);
-                events
-            }
-            Some(shown) if shown == card.input => Vec::new(),
-            // The arguments of some tools are only known when they are done.
-            Some(_) => vec![AgentEvent::Tool(ToolEvent::Input {
-                call: call.clone(),
-                input: card.input,
-            })],
-        };
-        events.push(AgentEvent::Tool(ToolEvent::Finished {
-            call,
-            status: card.status,
-            output: card.output,
-        }));
-        events
     }
 
     /// A reasoning item is over. What was not streamed is shown now.
@@ -402,17 +308,6 @@ impl Mapper {
             kind: NoticeKind::Warning,
             text,
         })]
-    }
-
-    fn log_unknown(&mut self, item: &ThreadItem) {
-        if let ThreadItem::Unknown { kind, .. } = item
-            && self.logged.insert(kind.clone())
-        {
-            tracing::warn!(
-                kind,
-                "item of a kind that this version doesn't know; shown as a plain tool call"
-            );
-        }
     }
 }
 

@@ -65,7 +65,7 @@ async fn images_reach_the_model_from_files_and_as_data() {
     assert_eq!(images(&request), [DOT_URL, DOT_URL]);
     // A file that has gone meanwhile costs the image, and the model is told.
     turn.prompt = Prompt(vec![
-        PromptPart::Text("Look again. #script:text".into()),
+        PromptPart::Text("Look again. #script:text\n".into()),
         PromptPart::LocalImage {
             path: "/nowhere/gone.png".into(),
         },
