@@ -19,8 +19,6 @@ const TURN: i64 = 2;
 /// How long what has to go may take to go.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// The MCP server of these tests.
-
 async fn world(test: &str) -> Option<World> {
     World::with_claude(test, Options::default(), |_| {}).await
 }
