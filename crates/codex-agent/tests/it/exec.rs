@@ -141,6 +141,7 @@ async fn by_exec_a_form_is_shown_and_its_answer_is_the_next_turns() {
         },
         bearer_token_variable: None,
         tool_timeout_seconds: None,
+        wants_oauth: false,
     };
     let ask = |prompt: &str| Turn {
         mcp_servers: vec![server.clone()],
