@@ -37,57 +37,73 @@ pub struct Child {
 
 /// What [`Guard::spawn`](crate::Guard::spawn) makes a child of.
 pub(crate) struct Parts {
-    pub(crate) pid: Pid,
-    pub(crate) session: SessionMark,
     pub(crate) stdin: ChildStdin,
-    pub(crate) stdout: LineReader<ChildStdout>,
+    pub(crate) stdout: ChildStdout,
     pub(crate) stderr: ChildStderr,
-    pub(crate) stderr_tail: usize,
     pub(crate) guard: tokio::process::Child,
-    pub(crate) words: LineReader<OwnedReadHalf>,
-    pub(crate) writer: OwnedWriteHalf,
+    pub(crate) link: Wire,
     pub(crate) hangup: UnixStream,
 }
 
-impl Child {
+/// Our end of a session's control socket.
+pub(crate) struct Wire {
+    pub(crate) pid: Pid,
+    pub(crate) session: SessionMark,
+    pub(crate) words: LineReader<OwnedReadHalf>,
+    pub(crate) writer: OwnedWriteHalf,
+}
+
+/// A child that runs, with its three streams as they are; see [`Guard::spawn_piped`](crate::Guard::spawn_piped).
+#[derive(Debug)]
+pub struct PipedChild {
+    /// Its input.
+    pub stdin: ChildStdin,
+    /// Its output. Whoever holds it reads it, or the child waits.
+    pub stdout: ChildStdout,
+    /// Its errors. Likewise.
+    pub stderr: ChildStderr,
+    /// The session.
+    pub process: Process,
+}
+
+/// Whoever drains stderr, and what is seen of it.
+struct Stderr {
+    tail: Arc<Tail>,
+    seen_closed: watch::Receiver<bool>,
+}
+
+impl PipedChild {
     pub(crate) fn new(parts: Parts) -> Self {
-        let (requests, received) = mpsc::channel(REQUESTS);
-        let (phase, seen_phase) = watch::channel(Phase::Running);
-        let (closed, seen_closed) = watch::channel(false);
-        let tail = Arc::new(Tail::new(parts.stderr_tail));
-        let link = Link {
-            session: parts.session.clone(),
-            words: parts.words,
-            writer: parts.writer,
-            requests: received,
-            phase,
-            sweeps: HashMap::new(),
-        };
-        let mut guard = parts.guard;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(link.run());
-        tasks.spawn(drain(parts.stderr, Arc::clone(&tail), closed));
-        tasks.spawn(async move {
-            // Only so that it doesn't stay a zombie; what it has to say it says over the socket.
-            let _ = guard.wait().await;
-        });
-        let handle = ProcessHandle {
-            pid: parts.pid,
-            session: parts.session,
-            requests,
-            phase: seen_phase,
-            stderr: tail,
-            stderr_closed: seen_closed,
-        };
-        let process = Process {
-            handle,
-            hangup: parts.hangup,
-            tasks,
-        };
+        // Its reader sees itself when it is closed.
+        let (_, seen_closed) = watch::channel(true);
+        let tail = Arc::new(Tail::new(0));
+        let stderr = Stderr { tail, seen_closed };
         Self {
+            process: Process::new(
+                parts.link,
+                parts.hangup,
+                parts.guard,
+                stderr,
+                JoinSet::new(),
+            ),
             stdin: parts.stdin,
             stdout: parts.stdout,
-            process,
+            stderr: parts.stderr,
+        }
+    }
+}
+
+impl Child {
+    pub(crate) fn new(parts: Parts, max_line: usize, stderr_tail: usize) -> Self {
+        let (closed, seen_closed) = watch::channel(false);
+        let tail = Arc::new(Tail::new(stderr_tail));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(drain(parts.stderr, Arc::clone(&tail), closed));
+        let stderr = Stderr { tail, seen_closed };
+        Self {
+            process: Process::new(parts.link, parts.hangup, parts.guard, stderr, tasks),
+            stdin: parts.stdin,
+            stdout: LineReader::new(parts.stdout, max_line),
         }
     }
 
@@ -115,6 +131,44 @@ pub struct Process {
 }
 
 impl Process {
+    /// Takes over a session; `tasks` already reads what nobody else does.
+    fn new(
+        wire: Wire,
+        hangup: UnixStream,
+        mut guard: tokio::process::Child,
+        stderr: Stderr,
+        mut tasks: JoinSet<()>,
+    ) -> Self {
+        let (requests, received) = mpsc::channel(REQUESTS);
+        let (phase, seen_phase) = watch::channel(Phase::Running);
+        let link = Link {
+            session: wire.session.clone(),
+            words: wire.words,
+            writer: wire.writer,
+            requests: received,
+            phase,
+            sweeps: HashMap::new(),
+        };
+        tasks.spawn(link.run());
+        tasks.spawn(async move {
+            // Only so that it doesn't stay a zombie; what it has to say it says over the socket.
+            let _ = guard.wait().await;
+        });
+        let handle = ProcessHandle {
+            pid: wire.pid,
+            session: wire.session,
+            requests,
+            phase: seen_phase,
+            stderr: stderr.tail,
+            stderr_closed: stderr.seen_closed,
+        };
+        Self {
+            handle,
+            hangup,
+            tasks,
+        }
+    }
+
     /// A handle for others. It doesn't keep the session alive.
     pub fn handle(&self) -> ProcessHandle {
         self.handle.clone()
@@ -242,6 +296,11 @@ impl ProcessHandle {
     pub async fn kill(&self) {
         self.request_kill().await;
         self.ended_within(KILL_BOUND + ANSWER).await;
+    }
+
+    /// Sends SIGTERM to the CLI, and to it alone. What it starts goes when it has ended.
+    pub async fn terminate(&self) {
+        self.request_term().await;
     }
 
     pub(crate) async fn request_term(&self) {

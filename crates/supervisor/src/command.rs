@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use crate::{
-    Child, Line, LineReader, Pid, SESSION_MARK, SessionMark,
-    child::Parts,
+    Child, Line, LineReader, Pid, PipedChild, SESSION_MARK, SessionMark,
+    child::{Parts, Wire},
     control::{EXEC, Word},
     guard::{CONTROL_FD, GUARD_NAME, GUARD_WORD},
 };
@@ -182,45 +182,60 @@ impl Guard {
     /// # Errors
     /// [`SpawnError`] says whether it's the program, the folder or the guard.
     pub async fn spawn(&self, spec: Spec) -> Result<Child, SpawnError> {
+        let parts = self.start(&spec).await?;
+        Ok(Child::new(parts, spec.max_line, spec.stderr_tail))
+    }
+
+    /// The same for whoever wants the child's output as it comes, byte by byte, and reads both streams himself. The
+    /// specification's limits of lines don't count then.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub async fn spawn_piped(&self, spec: Spec) -> Result<PipedChild, SpawnError> {
+        self.start(&spec).await.map(PipedChild::new)
+    }
+
+    async fn start(&self, spec: &Spec) -> Result<Parts, SpawnError> {
         let broken = |source| SpawnError::Guard {
             exe: self.exe.clone(),
             source,
         };
         let (ours, theirs) = StdUnixStream::pair().map_err(broken)?;
-        let mut guard =
-            self.command(&spec, theirs.into())
-                .spawn()
-                .map_err(|source| match source.kind() {
-                    // The system doesn't say which of the two paths it didn't find.
-                    io::ErrorKind::NotFound
-                    | io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::NotADirectory => {
-                        unusable(&spec.cwd).unwrap_or_else(|| broken(source))
-                    }
-                    _ => broken(source),
-                })?;
+        let mut guard = self
+            .command(spec, theirs.into())
+            .spawn()
+            .map_err(|source| match source.kind() {
+                // The system doesn't say which of the two paths it didn't find.
+                io::ErrorKind::NotFound
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::NotADirectory => {
+                    unusable(&spec.cwd).unwrap_or_else(|| broken(source))
+                }
+                _ => broken(source),
+            })?;
         ours.set_nonblocking(true).map_err(broken)?;
         let hangup = ours.try_clone().map_err(broken)?;
         let (reader, writer) = UnixStream::from_std(ours).map_err(broken)?.into_split();
         let mut words = LineReader::new(reader, LONGEST_WORD);
-        let pid = match timeout(START, self.first_word(&mut words, &spec)).await {
+        let pid = match timeout(START, self.first_word(&mut words, spec)).await {
             Ok(started) => started?,
             Err(_) => return Err(SpawnError::NoAnswer { after: START }),
         };
         tracing::debug!(%pid, program = %spec.program.display(), session = %spec.session, "child started");
         let piped = "its three streams were asked for as pipes and are taken once";
-        Ok(Child::new(Parts {
-            pid,
-            session: spec.session,
+        Ok(Parts {
             stdin: guard.stdin.take().expect(piped),
-            stdout: LineReader::new(guard.stdout.take().expect(piped), spec.max_line),
+            stdout: guard.stdout.take().expect(piped),
             stderr: guard.stderr.take().expect(piped),
-            stderr_tail: spec.stderr_tail,
             guard,
-            words,
-            writer,
+            link: Wire {
+                pid,
+                session: spec.session.clone(),
+                words,
+                writer,
+            },
             hangup,
-        }))
+        })
     }
 
     /// The guard's command. It owns `control`, which is closed here when the command is dropped.

@@ -40,7 +40,7 @@
 //!
 //! `command` (what to start, and how) → `guard` (the other process; its loop is `guard::watch`) ⇄ `control` (their
 //! words) ⇄ `link` (our end). `child` is what the caller holds, `shutdown` the ladder, `lines` the reader, `tail` the
-//! end of stderr. `proc` reads `/proc`, `stale` kills by mark.
+//! end of stderr. `output` runs a short program to its end. `proc` reads `/proc`, `stale` kills by mark.
 //!
 //! # Example
 //!
@@ -90,6 +90,7 @@ mod guard;
 mod lines;
 mod link;
 mod mark;
+mod output;
 mod proc;
 mod replacement;
 mod shutdown;
@@ -97,13 +98,14 @@ mod stale;
 mod status;
 mod tail;
 
-pub use child::{Child, GuardError, Process, ProcessHandle};
+pub use child::{Child, GuardError, PipedChild, Process, ProcessHandle};
 pub use command::{ChildEnv, Guard, SpawnError, Spec};
 pub use detached::{Detached, DetachedChild};
 pub use guard::run_guard_if_asked;
 pub use lines::{Line, LineReader};
 pub use mark::{SESSION_MARK, SessionMark};
+pub use output::{Output, OutputError};
 pub use replacement::Replacement;
 pub use shutdown::{Ladder, ShutdownReport, StopStep};
-pub use stale::{end_stale_sessions, end_with_variable, session_processes};
+pub use stale::{end_stale_sessions, end_with_variable, session_processes, stray_processes};
 pub use status::{ExitStatus, Pid, SweepReport};

@@ -53,6 +53,19 @@ impl Table {
         self.entries.get(&pid)
     }
 
+    /// Whether this is a guard, or has one above it.
+    pub(crate) fn is_guarded(&self, pid: Pid) -> bool {
+        let mut next = Some(pid);
+        // Longer than any chain there can be: a look that isn't a snapshot may show a ring.
+        for _ in 0..self.entries.len() {
+            match next.and_then(|pid| self.get(pid)) {
+                Some(entry) if entry.guard => return true,
+                entry => next = entry.map(|entry| entry.parent),
+            }
+        }
+        false
+    }
+
     /// Everything that is more than a zombie.
     pub(crate) fn alive(&self) -> impl Iterator<Item = Pid> + '_ {
         self.entries

@@ -51,6 +51,17 @@ pub fn session_processes(mark: &SessionMark) -> Vec<Pid> {
         .collect()
 }
 
+/// What earlier executors, of whatever owner, left behind: processes with a mark that no guard has below it. None should
+/// ever be seen: a guard ends its session when its executor dies.
+pub fn stray_processes() -> Vec<Pid> {
+    let prefix = format!("{SESSION_MARK}=").into_bytes();
+    let table = Table::read();
+    let marked = table
+        .alive()
+        .filter(|pid| environment_has(*pid, |entry| entry.starts_with(&prefix)));
+    marked.filter(|pid| !table.is_guarded(*pid)).collect()
+}
+
 /// Reading all of `/proc` blocks, and so does waiting between two looks.
 async fn on_a_thread(end: impl FnOnce() -> SweepReport + Send + 'static) -> SweepReport {
     match tokio::task::spawn_blocking(end).await {

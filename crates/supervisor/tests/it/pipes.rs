@@ -1,7 +1,9 @@
 //! What goes through the pipes.
 
-use supervisor::{Guard, Line};
-use tokio::io::AsyncWriteExt as _;
+use std::time::Duration;
+
+use supervisor::{ExitStatus, Guard, Line, OutputError, PipedChild};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::scene::{Scene, ladder};
 
@@ -114,4 +116,61 @@ async fn input_reaches_the_cli_and_its_end_too() {
     );
     assert_eq!(lines.next().await.unwrap(), None);
     drop(process);
+}
+
+#[tokio::test]
+async fn a_short_program_is_run_to_its_end_with_all_that_it_started() {
+    let scene = Scene::new();
+    let spec = scene.shell("echo out; echo err >&2; sleep 1000 & exit 3");
+    let output = Guard::own().output(spec, Duration::from_secs(60)).await;
+    let output = output.unwrap();
+    assert_eq!(output.status, ExitStatus::Code(3));
+    assert_eq!(
+        (output.stdout.as_str(), output.stderr.as_str()),
+        ("out\n", "err\n")
+    );
+    assert!(supervisor::session_processes(&scene.session).is_empty());
+}
+
+#[tokio::test]
+async fn a_program_that_takes_too_long_is_ended() {
+    let scene = Scene::new();
+    let limit = Duration::from_millis(300);
+    let output = Guard::own().output(scene.shell("sleep 1000"), limit).await;
+    assert!(
+        matches!(output, Err(OutputError::TimedOut { .. })),
+        "{output:?}"
+    );
+    let gone = async {
+        while !supervisor::session_processes(&scene.session).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn piped_streams_come_byte_by_byte_and_apart() {
+    let scene = Scene::new();
+    let script = "printf a; printf b >&2; read line; printf \"$line\"; trap 'exit 7' TERM; echo; while :; do sleep 0.05; done";
+    let child = Guard::own().spawn_piped(scene.shell(script)).await.unwrap();
+    let PipedChild {
+        mut stdin,
+        mut stdout,
+        mut stderr,
+        process,
+    } = child;
+    let mut byte = [0; 1];
+    stdout.read_exact(&mut byte).await.unwrap();
+    assert_eq!(&byte, b"a");
+    stderr.read_exact(&mut byte).await.unwrap();
+    assert_eq!(&byte, b"b");
+    stdin.write_all(b"said\n").await.unwrap();
+    let mut said = [0; 5];
+    stdout.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"said\n");
+    process.handle().terminate().await;
+    assert_eq!(process.handle().exited().await, ExitStatus::Code(7));
 }
