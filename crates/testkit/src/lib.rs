@@ -40,6 +40,7 @@ pub mod oracle;
 pub mod procs;
 pub mod roles;
 mod stdout;
+pub mod storage;
 pub mod transcript;
 
 pub use backend::Backend;
@@ -50,3 +51,4 @@ pub use git_server::GitServer;
 pub use model::ModelServer;
 pub use oracle::View;
 pub use roles::init;
+pub use storage::Storage;
