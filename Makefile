@@ -8,7 +8,7 @@ LATEST_DIR := $(CLI_DIR)/latest
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help cli build test test-fast test-latest demo bench bench-daemon soak lint fmt fmt-check clippy deny doc release clean
+.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak lint fmt fmt-check clippy deny doc release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -27,6 +27,10 @@ test: cli build ## Run every test, the ones on the real CLIs included
 
 test-fast: ## Run the tests that need no CLI (the others say that they are skipped)
 	$(CARGO) test --workspace --locked --exclude wegent-executor-tests
+
+test-big: ## Archive and restore a workspace of 1.5 GiB in time and in little memory (release build, 4 GiB of disk)
+	$(CARGO) build --release --locked -p executor --bin wegent-executor
+	$(CARGO) test --release --locked -p wegent-executor-tests --test it -- --ignored --nocapture a_large_workspace
 
 test-latest: ## Try the newest Claude Code on the tests that run the real one (says what is to come; gates nothing)
 	mkdir -p $(LATEST_DIR)

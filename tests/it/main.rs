@@ -9,6 +9,7 @@ mod claude;
 mod codex;
 mod codex_service;
 mod delivery;
+mod doctor;
 mod downloads;
 mod git;
 mod january;
@@ -17,6 +18,7 @@ mod prepare;
 mod processes;
 mod replay;
 mod requests;
+mod routes;
 mod secrets;
 mod sessions;
 mod team;
@@ -24,3 +26,4 @@ mod turns;
 
 /// An MCP server over stdio; see the file.
 const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");
+mod validation;

@@ -20,7 +20,7 @@ use agent_core::{
 ///
 /// # Errors
 /// [`AgentError::Spawn`] naming what was looked for.
-pub(crate) fn find(
+pub fn find(
     given: Option<&Path>,
     home: Option<&OsStr>,
     path: Option<&OsStr>,

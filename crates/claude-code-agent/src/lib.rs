@@ -55,6 +55,8 @@ mod tasks;
 mod turn;
 mod usage;
 
+pub use binary::find as find_program;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

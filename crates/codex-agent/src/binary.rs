@@ -12,7 +12,7 @@ use codex_app_server::{NoProgram, find_program};
 ///
 /// # Errors
 /// [`AgentError::Spawn`] naming what was looked for.
-pub(crate) fn find(given: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, AgentError> {
+pub fn find(given: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, AgentError> {
     find_program(given, path).map_err(|none| match none {
         NoProgram::Given(given) => missing(
             given.display().to_string(),

@@ -76,9 +76,11 @@ use agent_core::{
 };
 use futures::future::{BoxFuture, FutureExt};
 
+pub use binary::find as find_program;
 pub use home::HomePolicy;
 pub use requests::Approvals;
 pub use thread_config::Access;
+pub use version::check as check_version;
 
 use servers::{Need, Servers};
 use turn::Drive;

@@ -9,7 +9,7 @@ const OLDEST: (u32, u32, u32) = (0, 77, 0);
 ///
 /// # Errors
 /// [`AgentError::Spawn`] naming the version, and the one that is needed.
-pub(crate) fn check(version: Option<&str>) -> Result<(), AgentError> {
+pub fn check(version: Option<&str>) -> Result<(), AgentError> {
     match version.and_then(|text| Some((text, parse(text)?))) {
         Some((text, numbers)) if numbers < OLDEST => Err(missing(
             format!("codex {text}"),

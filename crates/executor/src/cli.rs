@@ -38,6 +38,10 @@ pub enum Command {
     Serve(Serve),
     /// Run one turn here, without Wegent.
     Run(Run),
+    /// Say what this executor can do, as it is configured.
+    Capabilities(Listing),
+    /// Say what is wrong with this machine or its configuration, and what mends it. Exits with 1 if anything is.
+    Doctor(Listing),
     /// Tell git a credential; git itself calls this.
     #[command(hide = true)]
     GitCredential(GitCredential),
@@ -71,6 +75,14 @@ impl Serve {
         server.host = self.host.unwrap_or(server.host);
         server.port = self.port.unwrap_or(server.port);
     }
+}
+
+/// How something is listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct Listing {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// One turn without Wegent. The model's key comes from OPENAI_API_KEY or a file.

@@ -10,7 +10,13 @@ pub struct Agents {
     codex: Arc<dyn Agent>,
     claude_code: Arc<dyn Agent>,
     routing: Routing,
+    codex_enabled: bool,
 }
+
+/// The deployment has switched Codex off, so that its turns are not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("shell_type: the Codex shell is disabled by configuration (CODEX_SHELL_ENABLED)")]
+pub struct CodexDisabled;
 
 /// Which agent a turn goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +48,7 @@ impl Agents {
             codex,
             claude_code,
             routing: Routing::default(),
+            codex_enabled: true,
         }
     }
 
@@ -51,10 +58,30 @@ impl Agents {
         Self { routing, ..self }
     }
 
+    /// The same agents, with Codex or without it. Without it, no other shell's turns go to it either.
+    #[must_use]
+    pub fn with_codex(self, enabled: bool) -> Self {
+        let routing = match enabled {
+            true => self.routing,
+            false => Routing::ByShell,
+        };
+        Self {
+            routing,
+            codex_enabled: enabled,
+            ..self
+        }
+    }
+
     /// The agent that runs a turn, which is noted in the turn: it decides whose conversation is continued.
-    pub fn assign(&self, turn: &mut Turn) -> Arc<dyn Agent> {
+    ///
+    /// # Errors
+    /// [`CodexDisabled`] if it would be Codex's and there is none.
+    pub fn assign(&self, turn: &mut Turn) -> Result<Arc<dyn Agent>, CodexDisabled> {
         turn.agent = self.routing.agent(turn);
-        self.of(turn.agent)
+        if turn.agent == AgentKind::Codex && !self.codex_enabled {
+            return Err(CodexDisabled);
+        }
+        Ok(self.of(turn.agent))
     }
 
     /// The agent of a kind.

@@ -105,8 +105,24 @@ pub struct Conflict {
 #[derive(Clone, Debug)]
 pub struct Binding(Arc<Inner>);
 
+/// Why the executor was not bound.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BindError {
+    /// It is bound to somebody else.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// It was not started ahead of its task.
+    #[error("this executor was not started in a warm pool, so nobody can bind it")]
+    NotEnabled,
+    /// Nobody would hear of it.
+    #[error("no address for heartbeats is configured")]
+    NoEndpoint,
+}
+
 #[derive(Debug)]
 struct Inner {
+    /// There is somebody to send heartbeats to.
+    has_endpoint: bool,
     /// Bound by the first task: a second one is a conflict. Otherwise tasks come and go under one binding.
     by_first_task: bool,
     bound: watch::Sender<Option<Bound>>,
@@ -114,24 +130,28 @@ struct Inner {
 
 impl Binding {
     /// The binding as the configuration has it.
-    pub fn new(config: &HeartbeatBinding) -> Self {
-        let bound = match config {
+    pub fn new(config: &HeartbeatConfig) -> Self {
+        let bound = match &config.binding {
             HeartbeatBinding::Fixed(bound) => Some(bound.clone()),
             HeartbeatBinding::FirstTask | HeartbeatBinding::None => None,
         };
         Self(Arc::new(Inner {
-            by_first_task: *config == HeartbeatBinding::FirstTask,
+            has_endpoint: config.base_url.is_some(),
+            by_first_task: config.binding == HeartbeatBinding::FirstTask,
             bound: watch::Sender::new(bound),
         }))
     }
 
-    /// A task is about to be served. In warm-pool mode the first one binds the executor for life; elsewhere
-    /// tasks neither bind nor conflict.
+    /// A task is about to be served. In warm-pool mode the first one binds the executor for life; elsewhere, and in a
+    /// sandbox, tasks neither bind nor conflict.
     ///
     /// # Errors
     /// [`Conflict`] if another task came first.
     pub fn serve(&self, wanted: Bound) -> Result<(), Conflict> {
         if !self.0.by_first_task {
+            return Ok(());
+        }
+        if self.is_sandbox() && wanted.kind == HeartbeatKind::Task {
             return Ok(());
         }
         let mut conflict = None;
@@ -149,6 +169,34 @@ impl Binding {
             None => Ok(()),
             Some(current) => Err(Conflict { current, wanted }),
         }
+    }
+
+    /// Somebody binds the executor before its first task. Asked for the same again, it is as well.
+    ///
+    /// # Errors
+    /// [`BindError`] if it is bound to somebody else, or can't be bound.
+    pub fn bind(&self, wanted: Bound) -> Result<(), BindError> {
+        if self.current().as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        if let Some(current) = self.current() {
+            return Err(Conflict { current, wanted }.into());
+        }
+        if !self.0.by_first_task {
+            return Err(BindError::NotEnabled);
+        }
+        if !self.0.has_endpoint {
+            return Err(BindError::NoEndpoint);
+        }
+        Ok(self.serve(wanted)?)
+    }
+
+    /// Whether the executor is a sandbox's now.
+    pub fn is_sandbox(&self) -> bool {
+        let current = self.0.bound.borrow();
+        current
+            .as_ref()
+            .is_some_and(|bound| bound.kind == HeartbeatKind::Sandbox)
     }
 
     /// To whom the executor is bound now.
@@ -264,9 +312,44 @@ mod tests {
         }
     }
 
+    fn binding(binding: HeartbeatBinding) -> Binding {
+        Binding::new(&HeartbeatConfig {
+            binding,
+            base_url: HttpUrl::parse("http://manager").ok(),
+            ..HeartbeatConfig::default()
+        })
+    }
+
+    #[test]
+    fn only_a_warm_executor_can_be_bound_and_only_once() {
+        let warm = binding(HeartbeatBinding::FirstTask);
+        let sandbox = Bound {
+            kind: HeartbeatKind::Sandbox,
+            ..task("7")
+        };
+        warm.bind(sandbox.clone()).unwrap();
+        warm.bind(sandbox.clone()).unwrap();
+        assert!(warm.is_sandbox());
+        // Its tasks come and go.
+        warm.serve(task("1")).unwrap();
+        warm.serve(task("2")).unwrap();
+        assert!(matches!(warm.bind(task("7")), Err(BindError::Conflict(_))));
+        let fixed = binding(HeartbeatBinding::Fixed(task("1")));
+        fixed.bind(task("1")).unwrap();
+        assert!(!fixed.is_sandbox());
+        assert!(matches!(fixed.bind(task("2")), Err(BindError::Conflict(_))));
+        let none = binding(HeartbeatBinding::None);
+        assert_eq!(none.bind(task("1")), Err(BindError::NotEnabled));
+        let deaf = Binding::new(&HeartbeatConfig {
+            binding: HeartbeatBinding::FirstTask,
+            ..HeartbeatConfig::default()
+        });
+        assert_eq!(deaf.bind(task("1")), Err(BindError::NoEndpoint));
+    }
+
     #[test]
     fn in_a_warm_pool_the_first_task_binds_and_a_second_conflicts() {
-        let binding = Binding::new(&HeartbeatBinding::FirstTask);
+        let binding = binding(HeartbeatBinding::FirstTask);
         assert_eq!(binding.current(), None);
         binding.serve(task("1")).unwrap();
         binding.serve(task("1")).unwrap();
@@ -282,10 +365,10 @@ mod tests {
 
     #[test]
     fn elsewhere_tasks_neither_bind_nor_conflict() {
-        let fixed = Binding::new(&HeartbeatBinding::Fixed(task("1")));
+        let fixed = binding(HeartbeatBinding::Fixed(task("1")));
         fixed.serve(task("2")).unwrap();
         assert_eq!(fixed.current(), Some(task("1")));
-        let none = Binding::new(&HeartbeatBinding::None);
+        let none = binding(HeartbeatBinding::None);
         none.serve(task("2")).unwrap();
         assert_eq!(none.current(), None);
     }

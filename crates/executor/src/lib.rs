@@ -13,18 +13,23 @@
 //! * While Wegent's manager waits for the answer to a cancel, no callback of that task is started.
 #![warn(missing_docs)]
 
+pub mod archives;
 mod at_start;
 pub mod backend;
+pub mod capabilities;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod courier;
+pub mod doctor;
 pub mod factory;
 pub mod heartbeat;
 pub mod http;
 pub mod logging;
+mod mount;
 pub mod outlets;
 pub mod run_command;
 pub mod runs;
 pub mod service;
 pub mod terminal;
+pub mod validate;

@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use agent_core::{environment, error_chain, git};
 use clap::Parser;
 use executor::{
+    capabilities::Capabilities,
     cli::{Cli, Command, EXIT_FAILURE},
     config::{Config, ImageEnvironment},
+    doctor::{self, Diagnosis},
     logging::{self, LogSecrets},
     run_command, service,
 };
+use http_client::HttpClients;
 use redact::{Added, Secrets};
 
 fn main() -> ExitCode {
@@ -80,7 +83,31 @@ async fn run(command: Command, mut config: Config, log: LogSecrets) -> ExitCode 
             Ok(code) => ExitCode::from(code),
             Err(error) => failure(&error),
         },
+        Command::Capabilities(listing) => {
+            let capabilities = Capabilities::of(&config);
+            match listing.json {
+                true => println!("{}", capabilities.to_json()),
+                false => print!("{capabilities}"),
+            }
+            ExitCode::SUCCESS
+        }
+        Command::Doctor(listing) => match HttpClients::new(config.proxies.clone()) {
+            Ok(clients) => told(&doctor::examine(&config, clients).await, listing.json),
+            Err(error) => failure(&error),
+        },
         Command::GitCredential(_) => unreachable!("answered before there was a configuration"),
+    }
+}
+
+/// Prints what was found.
+fn told(diagnosis: &Diagnosis, json: bool) -> ExitCode {
+    match json {
+        true => println!("{}", diagnosis.to_json()),
+        false => print!("{diagnosis}"),
+    }
+    match diagnosis.ok {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(EXIT_FAILURE),
     }
 }
 

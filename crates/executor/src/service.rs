@@ -29,8 +29,10 @@ use crate::{
     heartbeat::{self, Binding},
     http::{BindError, Server},
     logging::LogSecrets,
+    mount,
     outlets::Outlets,
     runs::{Services, registry},
+    validate::Machine,
 };
 
 /// How long everything together may take to end after SIGTERM. Docker kills after 10 s.
@@ -66,6 +68,10 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServiceError::Signals)?;
     let server = Server::bind(config.server.clone()).await?;
     let clients = HttpClients::new(config.proxies.clone())?;
+    let binding = Binding::new(&config.heartbeat);
+    let sandbox = mount::sandbox(&config);
+    let more = mount::routes(&config, clients.clone(), &binding, &sandbox);
+    let server = server.with_routes(more);
     let store = Store::open(
         &config
             .paths
@@ -91,7 +97,7 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
         timeout: retries.request_timeout,
     };
     let codex = codex_agent(&config);
-    if config.warm_pool {
+    if config.warm_pool && config.codex.enabled {
         prepare_spare(&codex).await;
     }
     let services = services(
@@ -104,7 +110,6 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
         log,
     );
     let (turns, runs) = registry(services)?;
-    let binding = Binding::new(&config.heartbeat.binding);
     let stop = CancellationToken::new();
     let mut work = JoinSet::new();
     work.spawn(runs.run());
@@ -120,7 +125,7 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
     }
     stop.cancel();
     let ended = async {
-        turns.shutdown().await;
+        tokio::join!(turns.shutdown(), sandbox.shutdown());
         while work.join_next().await.is_some() {}
     };
     if tokio::time::timeout(SHUTDOWN_LIMIT, ended).await.is_err() {
@@ -160,10 +165,7 @@ pub fn services(
         rule_files: config.prepare.rule_files.clone(),
         pre_execute: config.prepare.pre_execute.clone(),
         git: Arc::new(Git::new(git_settings(config))),
-        skills: agent_core::skills::Limits {
-            parallel: config.prepare.skill_downloads,
-            ..Default::default()
-        },
+        skills: config.skill_limits(),
         ..Preparer::new(
             layout(config),
             image,
@@ -175,8 +177,11 @@ pub fn services(
     Services {
         store,
         retention: Retention::default(),
-        agents: Agents::new(codex, Arc::new(claude)).routed(config.codex.routing),
+        agents: Agents::new(codex, Arc::new(claude))
+            .routed(config.codex.routing)
+            .with_codex(config.codex.enabled),
         preparer: Arc::new(preparer),
+        machine: Arc::new(Machine::new(config)),
         outlets,
         retries,
         identity: config.identity.clone(),

@@ -193,7 +193,7 @@ async fn write(named: &str, path: &Path, mut part: Field<'_>) -> Result<(), Refu
 
 fn enough_room(folder: &Path) -> Result<(), Refusal> {
     let disk = nix::sys::statvfs::statvfs(folder);
-    let free = disk.map(|disk| disk.blocks_available() as u64 * disk.fragment_size() as u64);
+    let free = disk.map(|disk| disk.blocks_available() * disk.fragment_size());
     match free {
         Ok(free) if free < KEPT_FREE => {
             let message = "less than 100 MiB are free on the disk";

@@ -104,12 +104,9 @@ fn disk(folder: &Path) -> (u64, u64) {
     let Ok(disk) = nix::sys::statvfs::statvfs(folder) else {
         return (0, 0);
     };
-    let size = disk.fragment_size() as u64;
-    let total = disk.blocks() as u64 * size;
-    (
-        total.saturating_sub(disk.blocks_free() as u64 * size),
-        total,
-    )
+    let size = disk.fragment_size();
+    let total = disk.blocks() * size;
+    (total.saturating_sub(disk.blocks_free() * size), total)
 }
 
 #[cfg(test)]

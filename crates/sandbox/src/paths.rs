@@ -21,7 +21,7 @@ impl Sandbox {
             return Ok(asked.to_path_buf());
         }
         Ok(match user.filter(|user| !user.is_empty()) {
-            Some(user) if user == "root" => Path::new("/root").join(asked),
+            Some("root") => Path::new("/root").join(asked),
             Some(user) if !user.contains('/') && user != ".." && user != "." => {
                 Path::new("/home").join(user).join(asked)
             }

@@ -54,6 +54,7 @@ pub use fingerprint::{BadFingerprint, Fingerprint};
 pub use protocol::Protocol;
 pub use record::{EndKind, RecordBody, TurnEnd, TurnHeader, TurnRecord, response_id};
 pub use request::{
-    DecodeError, Dispatch, Envelope, FlatRules, Refused, TaskFacts, Work, decode, decode_flat,
-    decode_task_info,
+    AttachmentSync, Check, CheckStatus, DecodeError, Dispatch, Envelope, FlatRules, Refused,
+    SkillSync, TaskFacts, Validation, ValidationReport, Work, decode, decode_attachment_sync,
+    decode_flat, decode_skill_sync, decode_task_info,
 };

@@ -77,7 +77,7 @@ impl TurnHeader {
             attempt,
             agent: match &dispatch.work {
                 Work::Turn(turn) => Some(turn.agent),
-                Work::Validation | Work::UnknownAgent(_) | Work::Refused(_) => None,
+                Work::Validation(_) | Work::UnknownAgent(_) | Work::Refused(_) => None,
             },
             envelope: dispatch.envelope.clone(),
             protocol: dispatch.protocol,

@@ -29,6 +29,7 @@ mod file_body;
 mod limited;
 mod pack;
 mod stop;
+mod survey;
 mod tracked;
 mod tree;
 mod unpack;

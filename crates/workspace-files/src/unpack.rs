@@ -15,10 +15,8 @@ use cap_std::{
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
-use crate::{HomePart, STATE, Stop, choice};
+use crate::{HomePart, STATE, Stop, choice, survey::survey};
 
-/// The longest name or extension of an entry, in bytes: it is held in memory.
-const LONGEST_NAME: u64 = 64 << 10;
 /// What is to be free on the disk afterwards, in bytes.
 const KEPT_FREE: u64 = 64 << 20;
 /// How much is read at once.
@@ -84,12 +82,9 @@ pub enum UnpackError {
 /// # Errors
 /// [`UnpackError`]
 pub fn unpack(mut archive: File, target: &Target, stop: &Stop) -> Result<Unpacked, UnpackError> {
-    let needed = survey(&archive, stop)?;
+    let needed = survey(decoded(&archive), stop)?;
     std::fs::create_dir_all(&target.workspace).map_err(unwritten(&target.workspace))?;
-    let free = free_bytes(&target.workspace).map_err(unwritten(&target.workspace))?;
-    if needed.saturating_add(KEPT_FREE) > free {
-        return Err(UnpackError::NoRoom { needed, free });
-    }
+    room(&target.workspace, needed)?;
     archive.rewind().map_err(UnpackError::Damaged)?;
     let mut unpacking = Unpacking {
         workspace: Place::open(&target.workspace)?,
@@ -103,49 +98,26 @@ pub fn unpack(mut archive: File, target: &Target, stop: &Stop) -> Result<Unpacke
         unpacked: Unpacked::default(),
         stop,
     };
-    let mut archive = read(&archive);
+    let mut archive = Archive::new(decoded(&archive));
     for entry in archive.entries().map_err(UnpackError::Damaged)? {
         unpacking.entry(entry.map_err(UnpackError::Damaged)?)?;
     }
     Ok(unpacking.unpacked)
 }
 
-fn read(archive: &File) -> Archive<MultiGzDecoder<BufReader<&File>>> {
-    Archive::new(MultiGzDecoder::new(BufReader::with_capacity(
-        CHUNK, archive,
-    )))
+fn decoded(archive: &File) -> MultiGzDecoder<BufReader<&File>> {
+    MultiGzDecoder::new(BufReader::with_capacity(CHUNK, archive))
 }
 
-/// Reads the archive to its end. Says how much its files take.
-fn survey(archive: &File, stop: &Stop) -> Result<u64, UnpackError> {
-    let mut archive = read(archive);
-    let mut needed = 0_u64;
-    let entries = archive.entries().map_err(UnpackError::Damaged)?;
-    // Raw: what lengthens another entry's name is an entry by itself, and not yet in memory.
-    for entry in entries.raw(true) {
-        let entry = entry.map_err(UnpackError::Damaged)?;
-        if stop.is_set() {
-            return Err(UnpackError::Stopped);
-        }
-        let kind = entry.header().entry_type();
-        let names = kind.is_gnu_longname()
-            || kind.is_gnu_longlink()
-            || kind.is_pax_local_extensions()
-            || kind.is_pax_global_extensions();
-        if names && entry.size() > LONGEST_NAME {
-            return Err(UnpackError::LongName);
-        }
-        needed = needed.saturating_add(entry.size());
+/// Whether so much can be written.
+fn room(folder: &Path, needed: u64) -> Result<(), UnpackError> {
+    let disk =
+        nix::sys::statvfs::statvfs(folder).map_err(|error| unwritten(folder)(error.into()))?;
+    let free = disk.blocks_available() * disk.fragment_size();
+    match needed.saturating_add(KEPT_FREE) > free {
+        true => Err(UnpackError::NoRoom { needed, free }),
+        false => Ok(()),
     }
-    let mut rest = archive.into_inner();
-    // The checksum stands behind the last entry.
-    io::copy(&mut rest, &mut io::sink()).map_err(UnpackError::Damaged)?;
-    Ok(needed)
-}
-
-fn free_bytes(folder: &Path) -> io::Result<u64> {
-    let disk = nix::sys::statvfs::statvfs(folder)?;
-    Ok(disk.blocks_available() as u64 * disk.fragment_size() as u64)
 }
 
 /// A folder that is written.
@@ -204,7 +176,7 @@ impl Unpacking<'_> {
         let (first, rest) = parts.split_first()?;
         let rest: PathBuf = rest.iter().collect();
         match first.to_str() {
-            Some("workspace") => choice::of_workspace(&rest).then(|| (&mut self.workspace, rest)),
+            Some("workspace") => choice::of_workspace(&rest).then_some((&mut self.workspace, rest)),
             Some("home" | "__home__") => {
                 let (place, part) = self.home.as_mut()?;
                 (rest.as_os_str().is_empty() || part.has(&rest)).then_some((place, rest))
@@ -212,7 +184,7 @@ impl Unpacking<'_> {
             // Archives of earlier times have the workspace only.
             _ => {
                 let path: PathBuf = parts.iter().collect();
-                choice::of_workspace(&path).then(|| (&mut self.workspace, path))
+                choice::of_workspace(&path).then_some((&mut self.workspace, path))
             }
         }
     }
@@ -261,7 +233,13 @@ impl Place {
                 self.folder(path).map_err(failed)?;
                 Ok(Written::Folder)
             }
-            EntryType::Regular | EntryType::Continuous if path != Path::new(STATE) => {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse
+                if path != Path::new(STATE) =>
+            {
+                if header.entry_type().is_gnu_sparse() {
+                    // It is longer than it looked before.
+                    room(&self.path, entry.size())?;
+                }
                 self.make_room(path).map_err(&failed)?;
                 let private = path.starts_with(STATE);
                 let mode = if private { 0o600 } else { mode };

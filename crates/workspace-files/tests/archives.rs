@@ -382,3 +382,35 @@ fn of_a_damaged_archive_nothing_is_written() {
         assert!(!stage.to("task").exists(), "{what}");
     }
 }
+
+#[test]
+fn archives_of_the_systems_tar_are_read_with_their_sparse_files() {
+    let stage = Stage::new();
+    fs::create_dir_all(stage.from("workspace")).unwrap();
+    let sparse = File::create(stage.from("workspace/sparse")).unwrap();
+    // Many holes, so that one block does not hold them.
+    for hole in 0..40_u64 {
+        use std::os::unix::fs::FileExt;
+        sparse.write_all_at(b"data", hole << 20).unwrap();
+    }
+    write(stage.from("workspace/after"), "after");
+    write(stage.from(&format!("workspace/{}/x", "n".repeat(150))), "x");
+    let archive = stage.root.path().join("archive.tar.gz");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test acts from outside, as an operator would"
+    )]
+    let mut tar = std::process::Command::new("tar");
+    let tar = tar
+        .args(["--sparse", "--format=gnu", "-C"])
+        .arg(stage.from(""));
+    let made = tar.arg("-czf").arg(&archive).arg("workspace").status();
+    assert!(made.unwrap().success());
+    stage
+        .unpack(File::open(&archive).unwrap(), HomePart::Claude)
+        .unwrap();
+    let unpacked = fs::read(stage.to("task/sparse")).unwrap();
+    assert!(unpacked == fs::read(stage.from("workspace/sparse")).unwrap());
+    assert_eq!(fs::read_to_string(stage.to("task/after")).unwrap(), "after");
+    assert!(stage.to(&format!("task/{}/x", "n".repeat(150))).exists());
+}

@@ -24,6 +24,7 @@ pub use parts::{
 pub(crate) use read::parse_host;
 pub use reader::{ConfigError, Problem, ProblemKind};
 
+use agent_core::skills;
 use secrecy::SecretString;
 
 /// Everything the executor was told at its start.
@@ -70,4 +71,14 @@ pub struct Config {
     pub image_environment: ImageEnvironment,
     /// What is odd but doesn't keep the executor from working; to be logged once the log is there.
     pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// How skills are fetched.
+    pub(crate) fn skill_limits(&self) -> skills::Limits {
+        skills::Limits {
+            parallel: self.prepare.skill_downloads,
+            ..skills::Limits::default()
+        }
+    }
 }

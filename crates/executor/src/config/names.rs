@@ -18,7 +18,7 @@ pub const WEGENT_TASK_INFO_HOLD_SECONDS: &str = "WEGENT_TASK_INFO_HOLD_SECONDS";
 pub const WEGENT_CALLBACK_PROTOCOL: &str = "WEGENT_CALLBACK_PROTOCOL";
 /// Whether turns with a flat payload go on with the conversation before. Default on.
 pub const CODE_SHELL_RESUME_ENABLED: &str = "CODE_SHELL_RESUME_ENABLED";
-/// Whether Codex may run turns with a flat payload. Default on.
+/// Whether Codex may run turns. Default on.
 pub const CODEX_SHELL_ENABLED: &str = "CODEX_SHELL_ENABLED";
 /// Whether what Codex does is kept in a file in the task's state folder. Default off.
 pub const CODEX_PERSIST_EVENT_STREAM: &str = "CODEX_PERSIST_EVENT_STREAM";
@@ -46,6 +46,8 @@ pub const HEARTBEAT_BASE_URL: &str = "EXECUTOR_MANAGER_HEARTBEAT_BASE_URL";
 pub const WARM_POOL_MODE: &str = "WARM_POOL_MODE";
 /// Another spelling of [`WARM_POOL_MODE`]; either one is enough.
 pub const EXECUTOR_WARMPOOL_MODE: &str = "EXECUTOR_WARMPOOL_MODE";
+/// Whether the routes of a sandbox answer in a container that is none. Default off.
+pub const WEGENT_SANDBOX_ROUTES: &str = "WEGENT_SANDBOX_ROUTES";
 /// The folder that holds the tasks' workspaces. Default `/workspace`.
 pub const WORKSPACE_ROOT: &str = "WORKSPACE_ROOT";
 /// Another spelling of [`WORKSPACE_ROOT`], read where that one isn't set.
@@ -134,6 +136,8 @@ pub const WEGENT_GIT_FILTER: &str = "WEGENT_GIT_FILTER";
 pub const WEGENT_GIT_CLONE_TIMEOUT_SECONDS: &str = "WEGENT_GIT_CLONE_TIMEOUT_SECONDS";
 /// The largest request body in MiB. Default 128, at least 64.
 pub const WEGENT_MAX_BODY_MIB: &str = "WEGENT_MAX_BODY_MIB";
+/// The largest file, or folder as a zip, that is downloaded from a workspace, in MiB. Default 500.
+pub const MAX_WORKSPACE_DOWNLOAD_MB: &str = "MAX_WORKSPACE_DOWNLOAD_MB";
 /// The model's key for `wegent-executor run`; tasks bring their own.
 pub const OPENAI_API_KEY: &str = "OPENAI_API_KEY";
 /// The model's key for `wegent-executor run --shell claudecode`; tasks bring their own.

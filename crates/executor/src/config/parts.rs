@@ -8,7 +8,10 @@ use wegent_protocol::{FlatRules, Protocol};
 use super::HttpUrl;
 use agent_core::hook::{FileEditHook, PreExecuteHook};
 
-use crate::{factory::Routing, heartbeat::Bound};
+use crate::{
+    factory::Routing,
+    heartbeat::{Bound, HeartbeatKind},
+};
 
 /// How the executor was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,10 @@ pub struct ServerConfig {
     pub port: u16,
     /// The largest request body in bytes; images come inline, as base64.
     pub max_body: usize,
+    /// The largest file, or folder before it is zipped, that is downloaded from a workspace, in bytes.
+    pub max_download: u64,
+    /// Whether the routes of a sandbox answer in a container that is none.
+    pub sandbox_routes: bool,
     /// Connections at a time; further ones wait to be accepted.
     pub max_connections: usize,
     /// How long a request's head may take, and how long a kept connection may idle.
@@ -84,6 +91,8 @@ impl Default for ServerConfig {
             host: IpAddr::from([0, 0, 0, 0]),
             port: 10001,
             max_body: 128 << 20,
+            max_download: 500 << 20,
+            sandbox_routes: false,
             max_connections: 128,
             head_timeout: Duration::from_secs(30),
             body_stall_timeout: Duration::from_secs(30),
@@ -130,6 +139,16 @@ impl Default for HeartbeatConfig {
     }
 }
 
+impl HeartbeatConfig {
+    /// Whether the container is a sandbox from its start.
+    pub fn is_sandbox(&self) -> bool {
+        match &self.binding {
+            HeartbeatBinding::Fixed(bound) => bound.kind == HeartbeatKind::Sandbox,
+            HeartbeatBinding::None | HeartbeatBinding::FirstTask => false,
+        }
+    }
+}
+
 /// Whose life the heartbeats tell of, as far as it is known at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeartbeatBinding {
@@ -155,6 +174,8 @@ pub struct PathsConfig {
 /// The Codex CLI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodexConfig {
+    /// Whether it may run at all.
+    pub enabled: bool,
     /// One home shared by all tasks; `None` gives each task its own.
     pub shared_home: Option<PathBuf>,
     /// The CLI; `None` looks it up on `PATH` when it is needed.
@@ -194,6 +215,7 @@ pub enum Approvals {
 impl Default for CodexConfig {
     fn default() -> Self {
         Self {
+            enabled: true,
             shared_home: None,
             binary: None,
             rpc_timeout: Duration::from_secs(300),

@@ -159,6 +159,19 @@ fn server(reader: &mut Reader<'_>) -> ServerConfig {
         host: host.unwrap_or(default.host),
         port: port.unwrap_or(default.port),
         max_body: limit.unwrap_or(default.max_body),
+        sandbox_routes: reader
+            .flag(names::WEGENT_SANDBOX_ROUTES)
+            .unwrap_or(default.sandbox_routes),
+        max_download: reader
+            .parsed(
+                names::MAX_WORKSPACE_DOWNLOAD_MB,
+                "a number of MiB above 0",
+                |text| {
+                    let mib: u64 = text.parse().ok()?;
+                    mib.checked_mul(1 << 20).filter(|bytes| *bytes > 0)
+                },
+            )
+            .unwrap_or(default.max_download),
         ..default
     }
 }
@@ -175,9 +188,6 @@ fn dispatch(reader: &mut Reader<'_>) -> DispatchConfig {
             resume: reader
                 .flag(names::CODE_SHELL_RESUME_ENABLED)
                 .unwrap_or(default.resume),
-            codex: reader
-                .flag(names::CODEX_SHELL_ENABLED)
-                .unwrap_or(default.codex),
         },
         protocol,
     }
@@ -277,6 +287,9 @@ fn paths(reader: &mut Reader<'_>) -> PathsConfig {
 fn codex(reader: &mut Reader<'_>) -> CodexConfig {
     let default = CodexConfig::default();
     CodexConfig {
+        enabled: reader
+            .flag(names::CODEX_SHELL_ENABLED)
+            .unwrap_or(default.enabled),
         shared_home: reader.path(&[names::WEGENT_CODEX_HOME]),
         binary: reader.path(&[names::CODEX_BINARY_PATH, names::CODEX_BIN]),
         rpc_timeout: reader

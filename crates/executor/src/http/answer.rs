@@ -19,13 +19,13 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 /// A request that isn't served, and why.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     detail: String,
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self { status, detail }
     }

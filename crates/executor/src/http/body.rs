@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use axum::{
     body::{Body, HttpBody},
+    extract::Request,
     http::{StatusCode, header, request::Parts},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::answer::Refusal;
@@ -23,6 +25,9 @@ const DECODE_INLINE: usize = 1 << 20;
 /// have sent everything; closing earlier would look like a broken connection to them.
 const DISCARD: Duration = Duration::from_secs(5);
 
+/// How long a small body may stall.
+const STALL: Duration = Duration::from_secs(30);
+
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BodyLimits {
@@ -30,6 +35,19 @@ pub(super) struct BodyLimits {
     pub(super) size: usize,
     /// How long it may stall.
     pub(super) stall: Duration,
+}
+
+/// Reads a small body, from whoever is quick.
+pub(super) async fn small(request: Request, size: usize) -> Result<Vec<u8>, Refusal> {
+    let (head, body) = request.into_parts();
+    read(&head, body, BodyLimits { size, stall: STALL }).await
+}
+
+/// The same as JSON.
+pub(super) async fn json<T: DeserializeOwned>(request: Request, size: usize) -> Result<T, Refusal> {
+    let body = small(request, size).await?;
+    serde_json::from_slice(&body)
+        .map_err(|error| Refusal::bad_request(format!("request body: {error}")))
 }
 
 /// Reads a whole body.

@@ -13,9 +13,12 @@
 //! Errors are `{"detail": "…"}` with a fitting status, as Wegent's callers expect.
 
 mod answer;
+mod archive;
 mod background;
+mod bind;
 mod body;
 mod cancel;
+mod capabilities;
 mod execute;
 mod history;
 mod parameters;
@@ -24,5 +27,12 @@ mod responses;
 mod routes;
 mod server;
 mod sessions;
+mod sync;
+mod workspace;
 
+pub(crate) use answer::Refusal;
+pub use bind::routes as bind;
+pub use capabilities::routes as capabilities;
 pub use server::{BindError, Server};
+pub use sync::Syncing;
+pub use workspace::WorkspaceFiles;

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 use tracing::{error, info};
-use wegent_protocol::Dispatch;
+use wegent_protocol::{Dispatch, Work};
 
 use super::{
     answer::{self, Refusal},
@@ -84,6 +84,10 @@ pub(super) fn held(
 }
 
 fn bind(app: &App, dispatch: &Dispatch) -> Result<(), Refusal> {
+    // An image's validation is nobody's task; its number may be another one's.
+    if matches!(dispatch.work, Work::Validation(_)) {
+        return Ok(());
+    }
     let wanted = Bound {
         id: dispatch.key.task.into(),
         kind: HeartbeatKind::Task,

@@ -31,7 +31,7 @@ pub(super) struct App {
     pub(super) streams: Streams,
 }
 
-pub(super) fn router(app: App) -> Router {
+pub(super) fn router(app: App, more: Router) -> Router {
     Router::new()
         .route("/", get(healthy))
         .route("/ready", get(ready))
@@ -48,11 +48,12 @@ pub(super) fn router(app: App) -> Router {
         )
         .route("/api/tasks/sessions/close", delete(sessions::delete_all))
         .route("/api/tasks/cancel", post(cancel::cancel))
+        .with_state(app)
+        .merge(more)
         .fallback(async || Refusal::new(StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
-        .with_state(app)
 }
 
 #[derive(Serialize)]

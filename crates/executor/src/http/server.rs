@@ -56,6 +56,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     config: ServerConfig,
+    more: Router,
 }
 
 impl Server {
@@ -72,7 +73,14 @@ impl Server {
             listener,
             address,
             config,
+            more: Router::new(),
         })
+    }
+
+    /// Serves these routes too. They have what they need already.
+    #[must_use]
+    pub fn with_routes(self, more: Router) -> Self {
+        Self { more, ..self }
     }
 
     /// The address that is listened on, with the port that was given out for port 0.
@@ -82,20 +90,21 @@ impl Server {
 
     /// Serves until `stop`, then lets answers that are under way finish within the configured grace. When it
     /// returns, no task of the server is left.
-    pub async fn run(self, turns: Arc<dyn Turns>, binding: Binding, stop: CancellationToken) {
+    pub async fn run(mut self, turns: Arc<dyn Turns>, binding: Binding, stop: CancellationToken) {
         let background = Background::default();
         let limits = BodyLimits {
             size: self.config.max_body,
             stall: self.config.body_stall_timeout,
         };
-        let router = router(App {
+        let app = App {
             turns,
             binding,
             limits,
             dispatch: self.config.dispatch,
             background: background.clone(),
             streams: Streams::default(),
-        });
+        };
+        let router = router(app, std::mem::take(&mut self.more));
         let mut connections = JoinSet::new();
         info!(address = %self.address, "listening");
         self.accept_until(&stop, &router, &mut connections).await;

@@ -27,6 +27,7 @@ use crate::{
     factory::Agents,
     logging::LogSecrets,
     outlets::Outlets,
+    validate::Machine,
 };
 
 /// How long after a flat payload its turn's end is told at the earliest: the manager tells Wegent that the turn runs only
@@ -43,6 +44,8 @@ pub struct Services {
     pub agents: Agents,
     /// Prepares turns.
     pub preparer: Arc<Preparer>,
+    /// Looks for what agents need.
+    pub machine: Arc<Machine>,
     /// Where messages go.
     pub outlets: Outlets,
     /// The pace of retries.
@@ -226,10 +229,17 @@ impl Services {
         match dispatch.work {
             Work::Turn(mut turn) => {
                 turn.attempt = attempt;
-                let agent = self.agents.assign(&mut turn);
-                Job::Turn { turn, agent }
+                match self.agents.assign(&mut turn) {
+                    Ok(agent) => Job::Turn { turn, agent },
+                    Err(disabled) => Job::Refuse(Refusal::Refused {
+                        message: disabled.to_string(),
+                    }),
+                }
             }
-            Work::Validation => Job::Refuse(Refusal::Validation),
+            Work::Validation(asked) => Job::Validate {
+                asked,
+                machine: Arc::clone(&self.machine),
+            },
             Work::UnknownAgent(unknown) => Job::Refuse(Refusal::UnknownAgent(unknown)),
             Work::Refused(refused) => Job::Refuse(Refusal::Refused {
                 message: refused.to_string(),

@@ -4,7 +4,7 @@ use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration
 
 use agent_core::{
     Agent, AgentError, AgentEvent, Cancel, CancelReason, Emitted, ErrorClass, EventSink, Events,
-    FileChanges, Outcome, StopStep, Turn, TurnCx, UnknownAgent,
+    FileChanges, Outcome, StopReason, StopStep, Turn, TurnCx, UnknownAgent,
     git::TurnChanges,
     prepare::{PrepareCx, PrepareError, Prepared, Preparer},
 };
@@ -12,10 +12,10 @@ use futures::FutureExt;
 use journal::Seq;
 use redact::Secrets;
 use tokio::sync::watch;
-use wegent_protocol::EndKind;
+use wegent_protocol::{EndKind, Validation};
 
 use super::{RunStatus, marks::Marks, recorder::Recorder};
-use crate::logging::Covered;
+use crate::{logging::Covered, validate::Machine};
 
 /// The code of a turn whose first callback was refused.
 const CALLBACK_REJECTED: &str = "callback_rejected";
@@ -35,6 +35,13 @@ pub(super) enum Job {
         /// Who does it.
         agent: Arc<dyn Agent>,
     },
+    /// Look for what an agent needs.
+    Validate {
+        /// What was asked for.
+        asked: Validation,
+        /// Where it is looked for.
+        machine: Arc<Machine>,
+    },
     /// Nobody does this here.
     Refuse(Refusal),
 }
@@ -44,8 +51,6 @@ pub(super) enum Job {
 pub(super) enum Refusal {
     /// The shell type is none we know.
     UnknownAgent(UnknownAgent),
-    /// Validating an image is not available.
-    Validation,
     /// What was asked for is not to be done here, or can't be read.
     Refused {
         /// Why, naming the field.
@@ -99,6 +104,7 @@ impl Run {
         } = self;
         let kind = match job {
             Job::Refuse(refusal) => refusal.end(),
+            Job::Validate { asked, machine } => validated(asked, &machine, &cancel).await,
             Job::Turn { turn, agent } => {
                 let (events, receiver) = EventSink::new(EVENT_BUFFER);
                 let cx = PrepareCx {
@@ -137,6 +143,17 @@ async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>)
     recorder.end(kind).await;
     ended.send_replace(Ended::Recorded);
     status
+}
+
+/// The report is the turn's text. That something is missing is no failure of the turn.
+async fn validated(asked: Validation, machine: &Machine, cancel: &Cancel) -> EndKind {
+    tokio::select! {
+        report = machine.validate(asked) => EndKind::Completed {
+            text: report.to_json(),
+            stop: StopReason::EndTurn,
+        },
+        reason = cancel.cancelled() => cancelled(reason),
+    }
 }
 
 /// How a turn ended, and what it changed in its repository.
@@ -317,10 +334,6 @@ impl Refusal {
                 (ErrorClass::InvalidRequest, format!("shell_type: {error}"))
             }
             Self::Refused { message } => (ErrorClass::InvalidRequest, message.clone()),
-            Self::Validation => (
-                ErrorClass::Unsupported,
-                "type: image validation is not available in this executor yet".to_owned(),
-            ),
         };
         EndKind::Failed {
             class,

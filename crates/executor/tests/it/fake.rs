@@ -8,7 +8,7 @@ use std::{
 
 use agent_core::{Attempt, SubtaskId, TaskId, TurnKey};
 use executor::{
-    config::{HeartbeatBinding, ServerConfig},
+    config::{HeartbeatBinding, HeartbeatConfig, ServerConfig},
     heartbeat::Binding,
     http::Server,
     runs::{
@@ -156,7 +156,11 @@ pub(crate) async fn start_with(config: ServerConfig, binding: HeartbeatBinding) 
     });
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(server.run(turns.clone(), Binding::new(&binding), stop.clone()));
+    let binding = Binding::new(&HeartbeatConfig {
+        binding,
+        ..HeartbeatConfig::default()
+    });
+    tasks.spawn(server.run(turns.clone(), binding, stop.clone()));
     Running {
         address,
         turns,

@@ -26,7 +26,7 @@ fn config(sink: &Sink, binding: HeartbeatBinding) -> HeartbeatConfig {
 }
 
 fn start(config: HeartbeatConfig) -> (Binding, JoinSet<()>) {
-    let binding = Binding::new(&config.binding);
+    let binding = Binding::new(&config);
     let clients = HttpClients::new(ProxyConfig::default()).unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(heartbeat::run(config, binding.clone(), clients));

@@ -109,6 +109,10 @@ fn the_readme_gives_the_defaults_that_the_code_has() {
             names::WEGENT_MAX_BODY_MIB,
             (config.server.max_body >> 20).to_string(),
         ),
+        (
+            names::MAX_WORKSPACE_DOWNLOAD_MB,
+            (config.server.max_download >> 20).to_string(),
+        ),
     ] {
         assert_eq!(told[variable], format!("`{default}`"), "{variable}");
     }

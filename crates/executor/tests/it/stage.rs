@@ -11,12 +11,13 @@ use bytes::Bytes;
 use executor::{
     backend::Backend,
     clock::Clock,
-    config::IdentityConfig,
+    config::{Config, IdentityConfig, ImageEnvironment},
     courier::{Label, Posted, RetryPolicy, Transport},
     factory::Agents,
     logging::LogSecrets,
     outlets::Outlets,
     runs::Services,
+    validate::Machine,
 };
 use futures::future::{BoxFuture, FutureExt};
 use http_client::{HttpClients, Proxies};
@@ -83,6 +84,9 @@ pub(crate) fn services(root: &Path, agent: impl Agent, seen: &Arc<Seen>) -> Serv
                 HttpClients::new(Proxies::default()).unwrap(),
                 None,
             )),
+        )),
+        machine: Arc::new(Machine::new(
+            &Config::read(ImageEnvironment::from_iter([("HOME", root)])).unwrap(),
         )),
         outlets: Outlets::Fixed(seen.clone()),
         retries: RetryPolicy::default(),

@@ -66,11 +66,7 @@ impl Processes {
     }
 
     /// Takes a command over until `work` has seen it to its end.
-    pub(super) fn add(
-        self: &Processes,
-        running: Running,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) {
+    pub(super) fn add(&self, running: Running, work: impl Future<Output = ()> + Send + 'static) {
         let pid = running.listed.pid;
         self.running().insert(pid, Arc::new(running));
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use host::error_chain;
 use serde::Serialize;
-use supervisor::{ChildEnv, ExitStatus, Guard, PipedChild, Process, SessionMark, Spec};
+use supervisor::{ChildEnv, ExitStatus, Guard, PipedChild, Process, SessionMark, SpawnError, Spec};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{ChildStderr, ChildStdout},
@@ -86,7 +86,7 @@ impl Begun {
                     exit_code: -1,
                     exited: true,
                     status: "error",
-                    error: Some(why),
+                    error: Some(error_chain(&why)),
                 };
                 for message in [
                     said(Event::Start { pid: 0 }),
@@ -119,9 +119,20 @@ impl Begun {
     }
 }
 
-async fn spawn(sandbox: &Sandbox, wanted: &Wanted) -> Result<PipedChild, String> {
+/// Why a command doesn't run.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    /// There are as many as there may be.
+    #[error("too many commands run already")]
+    TooMany,
+    /// It can't be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+}
+
+async fn spawn(sandbox: &Sandbox, wanted: &Wanted) -> Result<PipedChild, NotStarted> {
     if sandbox.0.processes.is_full() {
-        return Err("too many commands run already".to_owned());
+        return Err(NotStarted::TooMany);
     }
     let command = &wanted.command;
     let spec = Spec {
@@ -133,8 +144,7 @@ async fn spawn(sandbox: &Sandbox, wanted: &Wanted) -> Result<PipedChild, String>
         max_line: 0,
         stderr_tail: 0,
     };
-    let spawned = Guard::own().spawn_piped(spec).await;
-    spawned.map_err(|error| error_chain(&error))
+    Ok(Guard::own().spawn_piped(spec).await?)
 }
 
 fn environment(sandbox: &Sandbox, wanted: &Wanted) -> ChildEnv {

@@ -17,7 +17,7 @@ use super::{
     lenient::{Int, Text},
     mcp::present,
     responses::{self, Requested},
-    secrets, settings,
+    secrets, settings, validation,
     wire::{Body, Input, Metadata, ModelConfig},
 };
 use crate::{Fingerprint, Protocol};
@@ -30,16 +30,11 @@ const MASKED: &str = "***";
 pub struct FlatRules {
     /// `CODE_SHELL_RESUME_ENABLED`: whether turns go on with the conversation before.
     pub resume: bool,
-    /// `CODEX_SHELL_ENABLED`: whether Codex may run.
-    pub codex: bool,
 }
 
 impl Default for FlatRules {
     fn default() -> Self {
-        Self {
-            resume: true,
-            codex: true,
-        }
+        Self { resume: true }
     }
 }
 
@@ -78,7 +73,7 @@ struct BotOptions {
 ///
 /// # Errors
 /// [`DecodeError`] if it is not JSON, not an object, or lacks what every turn needs. A shell that nobody here
-/// runs, or that the rules forbid, is no error, see [`Work`].
+/// runs is no error, see [`Work`].
 pub fn decode_flat(body: &[u8], rules: FlatRules) -> Result<Dispatch, DecodeError> {
     decode_value(value(body)?, rules)
 }
@@ -117,7 +112,7 @@ pub fn decode_task_info(text: &[u8], rules: FlatRules) -> Result<Dispatch, Decod
     })
 }
 
-fn value(body: &[u8]) -> Result<Value, DecodeError> {
+pub(super) fn value(body: &[u8]) -> Result<Value, DecodeError> {
     let raw: Value = serde_json::from_slice(body).map_err(DecodeError::Syntax)?;
     if raw.is_object() {
         return Ok(raw);
@@ -149,7 +144,6 @@ fn decode_value(raw: Value, rules: FlatRules) -> Result<Dispatch, DecodeError> {
     let callback_url = present(metadata.callback_url.take());
     let requested = responses::requested(&metadata).map_err(DecodeError::at_the_top)?;
     let work = match requested {
-        Requested::Agent(AgentKind::Codex) if !rules.codex => Work::Refused(Refused::CodexDisabled),
         Requested::Agent(agent) => {
             let prompt = flat.prompt.clone();
             body.input = Some(Input::Text(
@@ -159,7 +153,7 @@ fn decode_value(raw: Value, rules: FlatRules) -> Result<Dispatch, DecodeError> {
             let turn = turn.map_err(DecodeError::at_the_top)?;
             Work::Turn(Box::new(finish(turn, flat, rules)?))
         }
-        Requested::Validation => Work::Validation,
+        Requested::Validation => validation::work(metadata.validation_params.unwrap_or_default()),
         Requested::Unknown(agent) => Work::UnknownAgent(agent),
     };
     Ok(Dispatch {
@@ -284,7 +278,7 @@ fn unescape_codex_config(turn: &mut Turn) {
 
 impl DecodeError {
     /// The same, where the fields of `metadata` stand at the top.
-    fn at_the_top(self) -> Self {
+    pub(super) fn at_the_top(self) -> Self {
         match self {
             Self::Field { path, problem } => Self::Field {
                 path: path

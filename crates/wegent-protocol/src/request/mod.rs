@@ -11,6 +11,8 @@ mod responses;
 mod secrets;
 mod settings;
 mod skills;
+mod sync;
+mod validation;
 mod variables;
 mod wire;
 
@@ -24,6 +26,8 @@ pub(crate) use self::lenient::Text;
 pub use self::{
     flat::{FlatRules, decode_flat, decode_task_info},
     responses::decode,
+    sync::{AttachmentSync, SkillSync, decode_attachment_sync, decode_skill_sync},
+    validation::{Check, CheckStatus, Validation, ValidationReport},
 };
 use crate::{Fingerprint, Protocol};
 
@@ -51,8 +55,8 @@ pub struct Dispatch {
 pub enum Work {
     /// To run a turn.
     Turn(Box<Turn>),
-    /// To check whether an image has what a shell needs.
-    Validation,
+    /// To check whether the image that this runs in has what a shell needs.
+    Validation(Validation),
     /// To run a shell that nobody here runs. The request is accepted all the same; the answer is an `error`
     /// event, as Wegent expects it.
     UnknownAgent(UnknownAgent),
@@ -63,9 +67,9 @@ pub enum Work {
 /// Why a request is answered with an error callback instead of being run.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// The deployment has switched Codex off.
-    #[error("shell_type: the Codex shell is disabled by configuration (CODEX_SHELL_ENABLED)")]
-    CodexDisabled,
+    /// It is to be checked what a shell needs, but not which shell.
+    #[error("validation_params.shell_type: missing")]
+    NoShell,
     /// What came can't be read, but for whom it is.
     #[error("TASK_INFO can't be read: {0}")]
     Malformed(DecodeError),
@@ -76,7 +80,7 @@ impl Dispatch {
     pub fn turn(&self) -> Option<&Turn> {
         match &self.work {
             Work::Turn(turn) => Some(turn),
-            Work::Validation | Work::UnknownAgent(_) | Work::Refused(_) => None,
+            Work::Validation(_) | Work::UnknownAgent(_) | Work::Refused(_) => None,
         }
     }
 
@@ -92,7 +96,7 @@ impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Turn(turn) => write!(f, "Turn({}, {})", turn.key, turn.agent),
-            Self::Validation => f.write_str("Validation"),
+            Self::Validation(what) => f.debug_tuple("Validation").field(what).finish(),
             Self::UnknownAgent(unknown) => f.debug_tuple("UnknownAgent").field(unknown).finish(),
             Self::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
         }

@@ -18,7 +18,7 @@ use super::{
     prompt::prompt,
     secrets, settings,
     skills::{names, skills},
-    variables as placeholders,
+    validation, variables as placeholders,
     wire::{self, Body, Metadata},
 };
 use crate::{Fingerprint, Protocol};
@@ -61,7 +61,7 @@ pub fn decode(body: &[u8]) -> Result<Dispatch, DecodeError> {
     let background = body.background.unwrap_or(false);
     let work = match requested(&metadata)? {
         Requested::Agent(agent) => Work::Turn(Box::new(turn(key, agent, body, metadata, raw)?)),
-        Requested::Validation => Work::Validation,
+        Requested::Validation => validation::work(metadata.validation_params.unwrap_or_default()),
         Requested::Unknown(agent) => Work::UnknownAgent(agent),
     };
     Ok(Dispatch {
@@ -163,8 +163,8 @@ pub(super) fn envelope(body: &Body, metadata: &mut Metadata) -> Envelope {
         executor_namespace: metadata.executor_namespace.take(),
         validation_id: metadata
             .validation_params
-            .take()
-            .and_then(|validation| validation.validation_id)
+            .as_ref()
+            .and_then(|validation| validation.validation_id.clone())
             .map(|id| id.0),
         model: body.model.clone().or(model_id).unwrap_or_default(),
         bot_id: bot.and_then(|bot| bot.id.clone()).map(|id| id.0),

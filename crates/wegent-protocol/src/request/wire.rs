@@ -324,6 +324,9 @@ pub(super) struct InheritedSession {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ValidationParams {
+    pub(super) shell_type: Option<String>,
+    pub(super) image: Option<String>,
+    pub(super) shell_name: Option<String>,
     pub(super) validation_id: Option<Text>,
 }
 

@@ -7,7 +7,7 @@ use wegent_protocol::{
     Dispatch, FlatRules, Protocol, Refused, Work, decode_flat, decode_task_info,
 };
 
-use crate::support::{fixture, fixture_json};
+use crate::support::fixture_json;
 
 fn decoded(body: &Value) -> Dispatch {
     decode_flat(body.to_string().as_bytes(), FlatRules::default()).unwrap()
@@ -118,7 +118,12 @@ fn payloads_with_little_in_them_are_read_too() {
     assert!(sandbox.callback_url.is_some());
     assert_eq!(sandbox.envelope.task.as_deref().unwrap().kind, "sandbox");
     let validation = decoded(&fixture_json("flat/validation.json"));
-    assert!(matches!(validation.work, Work::Validation));
+    let Work::Validation(asked) = &validation.work else {
+        panic!("{validation:?}")
+    };
+    assert_eq!(asked.agent, AgentKind::Codex);
+    assert_eq!(asked.shell_name, "my-shell");
+    assert_eq!(asked.image, "registry.example.test/my-shell:2");
     let mut shell = fixture_json("flat/codex-first.json");
     shell["bot"] = json!({"name": "b", "shell_type": " CODEX "});
     assert_eq!(turn(&shell).agent, AgentKind::Codex);
@@ -157,17 +162,4 @@ fn what_is_wrong_is_named_as_the_payload_names_it() {
         "{dispatch:?}"
     );
     assert!(decode_task_info(b"{}", FlatRules::default()).is_err());
-}
-
-#[test]
-fn a_deployment_can_do_without_codex() {
-    let rules = FlatRules {
-        codex: false,
-        ..FlatRules::default()
-    };
-    let dispatch = decode_flat(&fixture("flat/codex-first.json"), rules).unwrap();
-    let Work::Refused(refused) = &dispatch.work else {
-        panic!("{dispatch:?}")
-    };
-    assert!(refused.to_string().contains("CODEX_SHELL_ENABLED"));
 }

@@ -8,3 +8,5 @@ mod properties;
 mod requests;
 mod shown;
 mod support;
+mod sync;
+mod validation;

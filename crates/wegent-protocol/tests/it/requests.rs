@@ -6,7 +6,7 @@ use agent_core::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use wegent_protocol::{Dispatch, Work, decode};
+use wegent_protocol::{Dispatch, Refused, Work, decode};
 
 use crate::support::{fixture, fixture_json};
 
@@ -380,7 +380,24 @@ fn other_bots_lend_servers_and_skills_only_in_coordinate_mode() {
 #[test]
 fn a_validation_needs_no_shell() {
     let dispatch = request("validation");
-    assert!(matches!(dispatch.work, Work::Validation));
+    let Work::Validation(asked) = &dispatch.work else {
+        panic!("{dispatch:?}")
+    };
+    assert_eq!(asked.agent, AgentKind::ClaudeCode);
+    assert_eq!(asked.shell_type, "ClaudeCode");
+    assert_eq!(asked.image, "registry.example.com/py312:1");
+    let other = |change: &dyn Fn(&mut Value)| {
+        let mut body = fixture_json("requests/validation.json");
+        change(&mut body["metadata"]["validation_params"]);
+        decoded(&body).work
+    };
+    let unknown = other(&|params| params["shell_type"] = json!("Agno"));
+    assert!(matches!(unknown, Work::UnknownAgent(_)), "{unknown:?}");
+    let missing = other(&|params| params["shell_type"] = Value::Null);
+    assert!(
+        matches!(missing, Work::Refused(Refused::NoShell)),
+        "{missing:?}"
+    );
     assert_eq!(
         dispatch.envelope.validation_id.as_deref(),
         Some("6f9b4e7a-8f52-4e0e-9f0f-0d8b1b7c2a11")

@@ -28,6 +28,7 @@ mod events;
 mod question;
 mod thinking;
 mod time;
+mod validation;
 mod wire;
 mod workbench;
 
@@ -105,7 +106,10 @@ impl CumulativeEncoder {
             return step(0, Some(message));
         }
         self.covered = seq;
-        let message = self.turn.as_mut().map(|turn| turn.snapshot(seq, "init"));
+        let message = self.turn.as_mut().map(|turn| match turn.is_validation() {
+            true => turn.checking(seq),
+            false => turn.snapshot(seq, "init"),
+        });
         step(1, message)
     }
 
@@ -129,7 +133,7 @@ impl CumulativeEncoder {
         let Some(turn) = &mut self.turn else {
             return step(1, None);
         };
-        if !matches!(end.kind, EndKind::Cancelled { .. }) {
+        if !matches!(end.kind, EndKind::Cancelled { .. }) && !turn.is_validation() {
             turn.complete_text(&end.kind);
             if turn.has_news() {
                 // Not yet the end itself: the text has to be there before it.
@@ -206,7 +210,8 @@ impl Turn {
             events: CodexEvents::new(codex),
             session: None,
             usage: None,
-            changed: true,
+            // A validation shows nothing of this.
+            changed: header.envelope.validation_id.is_none(),
             progress: 0,
             at_ms,
             header,
@@ -292,7 +297,7 @@ impl Turn {
             Status::Running,
             Some("Task execution started"),
             None,
-            None,
+            self.validation_begun(),
             (through, seq, "started"),
         );
         message.required = true;
@@ -350,6 +355,9 @@ impl Turn {
     }
 
     fn terminal(&mut self, end: &TurnEnd, seq: u64) -> Message {
+        if self.is_validation() {
+            return self.validated(&end.kind, seq, "end");
+        }
         let usage = end.usage.as_ref().or(self.usage.as_ref()).cloned();
         if let Some(session) = &end.session {
             self.session = Some(session.clone());
@@ -400,6 +408,10 @@ impl Turn {
 
     /// The end without what may be too much for the endpoint.
     fn minimal(&self, kind: &EndKind, seq: u64) -> Message {
+        if self.is_validation() {
+            // It is small as it is.
+            return self.validated(kind, seq, "min");
+        }
         let short = |text: &str| bounds::beginning(text, MAX_MINIMAL_ERROR).to_owned();
         let (status, error) = match kind {
             EndKind::Completed { .. } | EndKind::Waiting { .. } => (Status::Completed, None),

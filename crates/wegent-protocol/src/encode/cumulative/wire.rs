@@ -78,4 +78,16 @@ pub(super) struct ResultBody<'a> {
     /// All events; the backend takes them for its own if they are not fewer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) codex_events: Option<&'a [Box<RawValue>]>,
+    /// How far an image's validation is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stage: Option<&'static str>,
+    /// Which validation it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) validation_id: Option<&'a str>,
+    /// What is looked at; all at once, so that it is `null`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) current_check: Option<()>,
+    /// What was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) validation_result: Option<Box<RawValue>>,
 }
