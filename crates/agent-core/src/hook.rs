@@ -8,7 +8,7 @@ use supervisor::{ChildEnv, Guard, Line, LineReader, SessionMark, Spec};
 use tokio::{io::AsyncWriteExt as _, process::ChildStdout, sync::watch, time::timeout};
 
 use crate::{
-    Turn, Workspace,
+    Notice, NoticeKind, Turn, Workspace,
     environment::{Environment, without_secrets},
     error_chain,
 };
@@ -70,6 +70,16 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// What the person is told of a failure around an edit that is none of the turn's.
+    pub fn of_edit(&self) -> Notice {
+        let (why, output) = (&self.why, self.quoted());
+        tracing::warn!(why, "the file-edit hook failed");
+        Notice {
+            kind: NoticeKind::Warning,
+            text: format!("The file-edit hook failed ({why}); the turn goes on.{output}"),
+        }
+    }
+
     /// What it said, as a block of its own; nothing if it said nothing.
     pub fn quoted(&self) -> String {
         if self.output.is_empty() {

@@ -13,12 +13,11 @@ use std::{
 use agent_core::{
     Turn,
     environment::{Environment, is_secret_name, without_secrets},
-    hook::FileEditHook,
 };
 use secrecy::ExposeSecret;
 use supervisor::ChildEnv;
 
-use crate::{Access, ClaudeConfig, answer::Approval};
+use crate::{Access, ClaudeConfig, answer::Approval, edits};
 
 /// What the CLI sets for its children. Inherited, it would take itself for one, and its sweep mark for everybody's.
 const MARKS_OF_A_CHILD: &[&str] = &[
@@ -100,7 +99,8 @@ pub(crate) fn arguments(turn: &Turn, config: &ClaudeConfig) -> Vec<OsString> {
         arguments.push("--allow-dangerously-skip-permissions".into());
     }
     if let Some(hook) = &config.file_edit_hook {
-        arguments.push(format!("--settings={}", edit_hooks(hook)).into());
+        arguments.push(format!("--settings={}", edits::settings(hook)).into());
+        arguments.push("--include-hook-events".into());
     }
     if !turn.options.disallowed_tools.is_empty() {
         let disallowed = turn.options.disallowed_tools.join(",");
@@ -113,21 +113,6 @@ pub(crate) fn arguments(turn: &Turn, config: &ClaudeConfig) -> Vec<OsString> {
         arguments.push(format!("--max-turns={turns}").into());
     }
     arguments
-}
-
-/// Settings with a command that runs before and after every edit of a file. They add to what other settings have.
-///
-/// By its exit code 2 a command that runs before an edit prevents it, and the model is told why.
-fn edit_hooks(hook: &FileEditHook) -> serde_json::Value {
-    let command = match hook.required {
-        true => format!("({}\n) || exit 2", hook.command),
-        false => hook.command.clone(),
-    };
-    let hook = serde_json::json!([{
-        "matcher": "Write|Edit|MultiEdit|NotebookEdit",
-        "hooks": [{ "type": "command", "command": command, "timeout": hook.time_limit.as_secs() }],
-    }]);
-    serde_json::json!({ "hooks": { "PreToolUse": hook, "PostToolUse": hook } })
 }
 
 /// The arguments that say how it begins. A later turn changes what they say over the pipe.

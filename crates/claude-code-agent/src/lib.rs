@@ -34,6 +34,7 @@ mod answer;
 mod binary;
 mod cli;
 mod control;
+mod edits;
 mod endpoint;
 mod failure;
 mod folder;

@@ -10,7 +10,10 @@ use agent_core::{
 };
 
 use self::calls::Call;
-use crate::protocol::{ApiRetry, Assistant, Block, Delta, Init, Message, StreamEvent};
+use crate::{
+    edits,
+    protocol::{ApiRetry, Assistant, Block, Delta, Init, Message, StreamEvent},
+};
 
 /// From this attempt on the person is told that the model's API fails: the ones before are over in a second.
 const TOLD_FROM_ATTEMPT: u32 = 3;
@@ -61,6 +64,10 @@ impl Mapper {
         match message {
             Message::Init(init) => self.init(init),
             Message::ApiRetry(retry) => self.retry(&retry),
+            Message::HookResponse(hook) => edits::failed(&hook)
+                .map(|failure| AgentEvent::Notice(failure.of_edit()))
+                .into_iter()
+                .collect(),
             Message::Stream(line) if line.parent_tool_use_id.is_none() => self.stream(line.event),
             Message::Assistant(line) => self.assistant(line),
             Message::User(line) => self.user(line),

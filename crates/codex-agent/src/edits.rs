@@ -5,8 +5,8 @@
 //! doesn't wait for what runs before the edit; its next word is heard when that is over.
 
 use agent_core::{
-    AgentError, AgentEvent, Notice, NoticeKind,
-    hook::{Edit, FileEditHook, Scene},
+    AgentError, AgentEvent,
+    hook::{Edit, Failure, FileEditHook, Scene},
 };
 use codex_app_server::protocol::{Notification, ThreadItem};
 
@@ -55,24 +55,15 @@ impl Drive<'_> {
         }
     }
 
-    async fn failed(
-        &self,
-        hook: &FileEditHook,
-        failure: &agent_core::hook::Failure,
-    ) -> Result<(), AgentError> {
-        let (why, output) = (&failure.why, failure.quoted());
-        tracing::warn!(why, "the file-edit hook failed");
+    async fn failed(&self, hook: &FileEditHook, failure: &Failure) -> Result<(), AgentError> {
         if hook.required {
             return Err(AgentError::Workspace {
-                message: format!("file-edit hook: {why}{output}"),
+                message: format!("file-edit hook: {}{}", failure.why, failure.quoted()),
                 source: None,
             });
         }
-        let notice = Notice {
-            kind: NoticeKind::Warning,
-            text: format!("The file-edit hook failed ({why}); the turn goes on.{output}"),
-        };
-        Ok(self.cx.events.emit(AgentEvent::Notice(notice)).await?)
+        let notice = AgentEvent::Notice(failure.of_edit());
+        Ok(self.cx.events.emit(notice).await?)
     }
 }
 

@@ -189,17 +189,21 @@ async fn a_required_command_that_fails_holds_back_the_edit_or_ends_the_turn() {
 }
 
 #[tokio::test]
-async fn a_command_that_fails_is_told_of_and_codex_goes_on() {
-    let test = "a_command_that_fails_is_told_of_and_codex_goes_on";
+async fn a_command_that_fails_is_told_of_and_the_turn_goes_on() {
+    let test = "a_command_that_fails_is_told_of_and_the_turn_goes_on";
     let (_folder, hook) = script("echo 'cannot count' >&2; exit 4");
     let Some(world) = real_world(test, noting(&hook)).await else {
         return;
     };
-    let view = completed(&world, "codex", &world.turn(1, 11, "Write. #script:patch")).await;
-    assert!(
-        view.text.contains("file-edit hook failed") && view.text.contains("cannot count"),
-        "{}",
-        view.text
-    );
-    assert!(world.workspace(1).join("hello_model.txt").exists());
+    for (task, (agent, request)) in (1..).zip(AGENTS) {
+        let turn = request(&world, task, task + 10, "Write. #script:patch");
+        let view = completed(&world, agent, &turn).await;
+        assert!(
+            view.text.contains("file-edit hook failed") && view.text.contains("cannot count"),
+            "{agent}: {}",
+            view.text
+        );
+        let written = world.workspace(task).join("hello_model.txt");
+        assert!(written.exists(), "{agent}");
+    }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Message {
     Init(Init),
     /// A request to the model failed and will be made again.
     ApiRetry(ApiRetry),
+    /// A hook of the settings is over.
+    HookResponse(HookResponse),
     /// A task (a background shell, a sub-agent) began.
     TaskStarted(TaskStarted),
     /// A task is over.
@@ -70,6 +72,7 @@ impl Message {
         Ok(match (head.kind.as_str(), system) {
             (_, Some("init")) => Self::Init(serde_json::from_slice(line)?),
             (_, Some("api_retry")) => Self::ApiRetry(serde_json::from_slice(line)?),
+            (_, Some("hook_response")) => Self::HookResponse(serde_json::from_slice(line)?),
             (_, Some("task_started")) => Self::TaskStarted(serde_json::from_slice(line)?),
             (_, Some("task_notification")) => Self::TaskNotification(serde_json::from_slice(line)?),
             ("stream_event", _) => Self::Stream(serde_json::from_slice(line)?),
@@ -113,6 +116,20 @@ pub(crate) struct Init {
     pub(crate) session_id: String,
     /// The model that will answer.
     pub(crate) model: String,
+}
+
+/// The end of a hook; the CLI tells of it where it's asked to (`--include-hook-events`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct HookResponse {
+    /// The event, with the tool if it is one of a tool's: `PreToolUse:Write`.
+    pub(crate) hook_name: String,
+    /// `success`, `error`; `cancelled` also if it took too long.
+    pub(crate) outcome: String,
+    /// Its exit code.
+    pub(crate) exit_code: Option<i32>,
+    /// What it said.
+    pub(crate) output: String,
 }
 
 /// A request to the model that failed and will be made again.
