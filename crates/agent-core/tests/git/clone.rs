@@ -363,7 +363,7 @@ async fn pointers_of_large_files_are_told_of_where_nothing_fetches_them() {
 #[ignore = "a benchmark; it needs the machine for itself"]
 async fn a_clone_takes_as_long_as_gits_own() {
     const PACK: usize = 25 << 20;
-    const RUNS: usize = 5;
+    const RUNS: usize = 3;
     let stage = Stage::new().await;
     let repository = stage.server.repository("large.git");
     // Nothing of it compresses.
