@@ -1,7 +1,6 @@
 //! What a request says of how its agent works.
 
 use serde_json::json;
-use wegent_executor_tests::World;
 
 use super::{AGENTS, completed, output, real_world};
 
@@ -21,36 +20,18 @@ async fn variables_of_the_model_reach_tools_but_for_secrets() {
     }
 }
 
+/// What Claude Code makes of them is in `claude::talk`.
 #[tokio::test]
-async fn limits_are_heeded_where_an_agent_knows_them_and_noted_where_not() {
-    let test = "limits_are_heeded_where_an_agent_knows_them_and_noted_where_not";
+async fn limits_that_codex_does_not_know_are_noted_and_no_failure() {
+    let test = "limits_that_codex_does_not_know_are_noted_and_no_failure";
     let Some(world) = real_world(test, |_| {}).await else {
         return;
     };
-    let tools = |request: super::Request, task, subtask, without: &[&str]| {
-        request(&world, task, subtask, "List. #script:tools_list")
-            .with("disallowed_tools", json!(without))
-            .with("max_turns", json!(7))
-    };
-    let view = completed(
-        &world,
-        "claude code",
-        &tools(World::claude_turn, 1, 11, &["WebFetch"]),
-    )
-    .await;
-    assert!(view.text.contains("Bash"), "{}", view.text);
-    assert!(!view.text.contains("WebFetch"), "{}", view.text);
-    // One that never ends by itself.
-    let endless = world
-        .claude_turn(2, 12, "Go. #script:loop")
-        .with("max_turns", json!(2));
-    let asked = world.model.requests().len();
-    let view = world.run(&endless).await;
-    assert!(view.terminal.is_some(), "{view:#?}");
-    let asked = world.model.requests().len() - asked;
-    assert!(asked <= 3, "the model was asked {asked} times");
-
-    completed(&world, "codex", &tools(World::turn, 3, 13, &["Bash"])).await;
+    let turn = world
+        .turn(1, 11, "Hello. #script:text")
+        .with("disallowed_tools", json!(["Bash"]))
+        .with("max_turns", json!(7));
+    completed(&world, "codex", &turn).await;
     let log = world.executor.log();
     let noted: Vec<&str> = log
         .lines()
