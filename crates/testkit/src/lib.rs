@@ -15,7 +15,7 @@
 //! | GitHub's API, for `gh` | [`code_host`]: what a login asks for, over TLS |
 //! | the person at the web UI | [`oracle`]: what is on the screen after a callback log, and what was wrong with it |
 //!
-//! Beside them: [`cli`] finds the real CLIs, [`procs`] looks into `/proc` for leftovers and leaked secrets,
+//! Beside them: [`notes`] are what a fake CLI says it has said, [`cli`] finds the real CLIs, [`procs`] looks into `/proc` for leftovers and leaked secrets,
 //! [`roles`] makes a test binary its own guard and its own fake CLI.
 //!
 //! What all of them promise: they listen on loopback only, they end with the value that holds them, and they never
@@ -36,6 +36,7 @@ pub mod git_server;
 pub mod http;
 pub mod mcp_echo;
 pub mod model;
+pub mod notes;
 pub mod oracle;
 pub mod procs;
 pub mod roles;

@@ -20,6 +20,7 @@ use crate::{
     cli::ClaudeVersion,
     fake_claude::{FakeClaude, named_session},
     fake_codex::FakeCodex,
+    notes::Notebook,
     stdout::Direct,
     transcript::{self, ClaudeReplay},
 };
@@ -64,6 +65,19 @@ pub fn install_fake_claude(folder: &Path) -> io::Result<PathBuf> {
     install(folder, "claude", FAKE_CLAUDE)
 }
 
+/// Writes executables `codex` and `claude` into `folder` that are the fakes, and write down what they say in the file
+/// `notes`. Gives their paths.
+///
+/// # Errors
+/// If a file can't be written.
+pub fn install_noting(folder: &Path, notes: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let noting = |role: &str| format!("{role}:{}", notes.display());
+    Ok((
+        install(folder, "codex", &noting(FAKE_CODEX))?,
+        install(folder, "claude", &noting(FAKE_CLAUDE))?,
+    ))
+}
+
 /// Writes an executable `claude` into `folder` that repeats a recording of Claude Code, for the session that its
 /// arguments name if they name one.
 ///
@@ -102,15 +116,24 @@ fn own_binary() -> PathBuf {
 
 /// The fake codex as this process's environment and arguments ask for it. Gives the exit code.
 pub fn run_fake_codex() -> u8 {
+    noting_codex(Notebook::default())
+}
+
+fn noting_codex(notes: Notebook) -> u8 {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     FakeCodex {
         home: variable("CODEX_HOME").map(PathBuf::from),
+        notes,
     }
     .run(&arguments)
 }
 
 /// The fake claude as this process's environment, folder and arguments ask for it. Gives the exit code.
 pub fn run_fake_claude() -> u8 {
+    noting_claude(Notebook::default())
+}
+
+fn noting_claude(notes: Notebook) -> u8 {
     let home = || variable("HOME").map(|home| PathBuf::from(home).join(".claude"));
     FakeClaude {
         config: variable("CLAUDE_CONFIG_DIR")
@@ -118,6 +141,7 @@ pub fn run_fake_claude() -> u8 {
             .or_else(home),
         folder: std::env::current_dir().unwrap_or_default(),
         arguments: text_arguments(),
+        notes,
     }
     .run()
 }
@@ -183,6 +207,8 @@ fn play_role() {
     let status = match role.split_once(':') {
         None if role == FAKE_CODEX => run_fake_codex(),
         None if role == FAKE_CLAUDE => run_fake_claude(),
+        Some((FAKE_CODEX, notes)) => noting_codex(Notebook::at(notes.into())),
+        Some((FAKE_CLAUDE, notes)) => noting_claude(Notebook::at(notes.into())),
         Some((REPLAYED_CLAUDE, recording)) => run_replayed_claude(recording),
         _ => return,
     };

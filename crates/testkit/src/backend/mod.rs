@@ -34,6 +34,7 @@ use crate::{
     http::{
         Server,
         client::{self, Answer},
+        free_port,
     },
     oracle,
 };
@@ -88,14 +89,14 @@ impl CancelReport {
 }
 
 impl Backend {
-    /// Starts the fake on a free port.
+    /// Starts the fake on a free port, to which it can come back.
     ///
     /// # Errors
     /// If it can't listen.
     pub async fn start() -> io::Result<Self> {
         let state = Arc::new(State::default());
         let files = Arc::new(Files::default());
-        let server = Server::start(0, router(&state, &files)).await?;
+        let server = Server::start(free_port(), router(&state, &files)).await?;
         Ok(Self {
             state,
             files,

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use crate::fake_codex::directive::number;
+use crate::fake_codex::directive::{number, slow};
 
 /// One thing to do in a turn.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Directive {
     Say(String),
+    Slow {
+        pause: Duration,
+        text: String,
+    },
+    Backwards(String),
     History,
     Seen,
     Env(String),
@@ -24,6 +29,7 @@ pub(super) enum Directive {
         error: String,
     },
     Tool(String),
+    Run(String),
     Permit(String),
     Ask {
         question: String,
@@ -79,6 +85,11 @@ pub(super) fn one(text: &str) -> Directive {
     let (word, rest) = split(text);
     match word {
         "say" => Directive::Say(rest.to_owned()),
+        "slow" => {
+            let (pause, text) = slow(rest);
+            Directive::Slow { pause, text }
+        }
+        "backwards" => Directive::Backwards(rest.to_owned()),
         "history" => Directive::History,
         "seen" => Directive::Seen,
         "env" => Directive::Env(rest.to_owned()),
@@ -98,6 +109,7 @@ pub(super) fn one(text: &str) -> Directive {
             }
         }
         "tool" => Directive::Tool(rest.to_owned()),
+        "run" => Directive::Run(rest.to_owned()),
         "permit" => Directive::Permit(rest.to_owned()),
         "ask" => {
             let mut parts = rest.split('|').map(|part| part.trim().to_owned());

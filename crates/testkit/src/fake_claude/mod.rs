@@ -14,12 +14,15 @@
 //! | `#fake:history` | a message that names all prompts of the session so far |
 //! | `#fake:seen` | a message with what the process was given: arguments, `initialize`, model and permission mode as JSON |
 //! | `#fake:env NAME` | a message with the value of an environment variable of the process |
+//! | `#fake:slow millis=N TEXT` | a message, word by word with a pause after each |
+//! | `#fake:backwards TEXT` | a message that is TEXT read backwards, three characters at a time: what no prompt is to hold |
 //! | `#fake:deltas count=N rate=R size=B` | a message of N deltas, R per second (0: no pause), B bytes each, with time stamps |
 //! | `#fake:reason TEXT` | a thinking block |
 //! | `#fake:whole TEXT` | a message without deltas, as after the CLI's fall-back to a request without a stream |
 //! | `#fake:void TEXT` | deltas that no message confirms |
 //! | `#fake:retry STATUS ERROR` | a notice that a request to the model is tried again |
 //! | `#fake:tool COMMAND` | a call of Bash that prints its own text and ends well; nothing is run |
+//! | `#fake:run COMMAND` | a call of Bash that `sh` runs indeed, without output |
 //! | `#fake:permit COMMAND` | the same, if the host allows it |
 //! | `#fake:ask QUESTION\|ANSWER\|ANSWER…` | a question to the user, then what the host answered as a message |
 //! | `#fake:hook EVENT` | calls the host's hooks of that event, then says what they answered |
@@ -55,6 +58,8 @@ use std::{io, path::PathBuf};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::notes::Notebook;
+
 /// What `claude --version` prints.
 pub const VERSION_LINE: &str = "2.1.329 (Claude Code)";
 
@@ -67,6 +72,8 @@ pub struct FakeClaude {
     pub folder: PathBuf,
     /// Its arguments, without its name. [`FakeClaude::serve`] looks at those only that concern the conversation.
     pub arguments: Vec<String>,
+    /// Where it writes down what it says.
+    pub notes: Notebook,
 }
 
 /// The session that arguments of the real CLI name, if they do.

@@ -1,6 +1,6 @@
 //! The directives of a prompt, done one by one.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,12 +10,22 @@ use super::{
     shapes,
     turn::{Stop, Turn},
 };
-use crate::{cli::ClaudeVersion, clock, roles, transcript};
+use crate::{
+    cli::ClaudeVersion,
+    clock,
+    fake_codex::{
+        directive::{backwards, words},
+        errand,
+    },
+    roles, transcript,
+};
 
 impl Turn {
     pub(super) async fn perform(&mut self, directive: Directive) -> Result<(), Stop> {
         match directive {
             Directive::Say(text) => self.say(&text).await,
+            Directive::Slow { pause, text } => self.message(words(&text), pause).await,
+            Directive::Backwards(text) => self.message(backwards(&text), Duration::ZERO).await,
             Directive::History => {
                 let prompts = self.voice.state().prompts.join(" | ");
                 self.say(&prompts).await
@@ -31,6 +41,7 @@ impl Turn {
             Directive::Void(text) => self.void(&text).await,
             Directive::Retry { status, error } => self.retry(status, &error).await,
             Directive::Tool(command) => self.tool(&command).await,
+            Directive::Run(command) => self.run_command(&command).await,
             Directive::Permit(command) => self.permit(&command).await,
             Directive::Ask { question, answers } => self.ask(&question, &answers).await,
             Directive::Hook(event) => self.hook(&event).await,
@@ -79,8 +90,7 @@ impl Turn {
     }
 
     async fn say(&mut self, text: &str) -> Result<(), Stop> {
-        let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
-        self.message(words, Duration::ZERO).await
+        self.message(words(text), Duration::ZERO).await
     }
 
     async fn deltas(&mut self, count: u32, rate: f64, size: usize) -> Result<(), Stop> {
@@ -101,8 +111,7 @@ impl Turn {
     }
 
     async fn void(&mut self, text: &str) -> Result<(), Stop> {
-        let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
-        self.stream(words, Duration::ZERO).await?;
+        self.stream(words(text), Duration::ZERO).await?;
         self.open = None;
         self.event(json!({"type": "content_block_stop", "index": 0}))
             .await?;
@@ -147,6 +156,16 @@ impl Turn {
     async fn tool(&mut self, command: &str) -> Result<(), Stop> {
         let call = self.call("Bash", &bash(command)).await?;
         self.called(&call, command, false).await
+    }
+
+    /// A command that `sh` runs, shown before it begins and when it is over.
+    async fn run_command(&mut self, command: &str) -> Result<(), Stop> {
+        let call = self.call("Bash", &bash(command)).await?;
+        let mark = ("CLAUDE_CODE_CHILD_SESSION", "1");
+        match errand::run(command, Path::new(&self.folder), mark).await {
+            Ok(()) => self.called(&call, "", false).await,
+            Err(error) => self.called(&call, &error.to_string(), true).await,
+        }
     }
 
     /// Asks the host whether a tool may run. Gives the input that it allows, or why not.

@@ -289,7 +289,8 @@ impl Session {
         self.running = Some(control.clone());
         let folder = self.fake.folder.display().to_string();
         let arguments = self.fake.arguments.clone();
-        let turn = Turn::new(Arc::clone(&self.voice), control, (folder, arguments));
+        let notes = self.fake.notes.clone();
+        let turn = Turn::new(Arc::clone(&self.voice), control, (folder, arguments), notes);
         self.turns.spawn(turn.run(prompts));
     }
 

@@ -8,6 +8,7 @@ use super::{
     shapes,
     turn::{Open, Stop, Turn},
 };
+use crate::notes::Noted;
 
 impl Turn {
     pub(super) fn model(&self) -> String {
@@ -28,6 +29,10 @@ impl Turn {
         self.event(json!({"type": "message_start", "message": message}))
             .await?;
         Ok(id)
+    }
+
+    pub(super) fn note(&self, said: Noted) {
+        self.notes.write(&self.name, said);
     }
 
     pub(super) async fn finish(&mut self, stop: &str) -> Result<(), Stop> {
@@ -70,6 +75,7 @@ impl Turn {
         pause: Duration,
     ) -> Result<(), Stop> {
         let message = self.stream(deltas, pause).await?;
+        self.note(Noted::Complete);
         let text = self.open.take().map(|open| open.text).unwrap_or_default();
         self.block(&message, &json!({"type": "text", "text": text}))
             .await?;
@@ -94,6 +100,9 @@ impl Turn {
             if let Some(open) = &mut self.open {
                 open.text.push_str(&delta);
             }
+            self.note(Noted::Text {
+                delta: delta.clone(),
+            });
             self.delta(json!({"type": "text_delta", "text": delta}))
                 .await?;
             due += pause;
@@ -104,6 +113,9 @@ impl Turn {
 
     /// What the model says when it calls a tool. Gives the call's id.
     pub(super) async fn call(&mut self, name: &str, input: &Value) -> Result<String, Stop> {
+        self.note(Noted::Tool {
+            command: input.to_string(),
+        });
         let message = self.request().await?;
         let call = self.voice.id("toolu");
         let block =

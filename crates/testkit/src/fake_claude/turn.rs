@@ -13,6 +13,7 @@ use super::{
     shapes,
     voice::{Gone, Voice},
 };
+use crate::notes::Notebook;
 
 /// Why a turn stopped before its directives were done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,9 @@ pub(super) struct Turn {
     /// Requests to the model in this turn.
     pub(super) requests: u64,
     pub(super) last_text: String,
+    pub(super) notes: Notebook,
+    /// Its name in the notes.
+    pub(super) name: String,
     begun: Instant,
 }
 
@@ -87,8 +91,11 @@ impl Turn {
         voice: Arc<Voice>,
         control: Control,
         (folder, arguments): (String, Vec<String>),
+        notes: Notebook,
     ) -> Self {
         Self {
+            name: voice.uuid(),
+            notes,
             voice,
             control,
             over: Over::default(),

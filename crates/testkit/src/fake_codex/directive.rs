@@ -6,6 +6,11 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Directive {
     Say(String),
+    Slow {
+        pause: Duration,
+        text: String,
+    },
+    Backwards(String),
     History,
     Deltas {
         count: u32,
@@ -14,6 +19,7 @@ pub(super) enum Directive {
     },
     Reason(String),
     Tool(String),
+    Run(String),
     /// A request to the client: its method and its parameters beside the ids.
     Ask {
         method: String,
@@ -54,6 +60,11 @@ fn one(text: &str) -> Directive {
     let rest = rest.trim();
     match word {
         "say" => Directive::Say(rest.to_owned()),
+        "slow" => {
+            let (pause, text) = slow(rest);
+            Directive::Slow { pause, text }
+        }
+        "backwards" => Directive::Backwards(rest.to_owned()),
         "history" => Directive::History,
         "deltas" => Directive::Deltas {
             count: number(rest, "count").map_or(10, |count| count as u32),
@@ -62,6 +73,7 @@ fn one(text: &str) -> Directive {
         },
         "reason" => Directive::Reason(rest.to_owned()),
         "tool" => Directive::Tool(rest.to_owned()),
+        "run" => Directive::Run(rest.to_owned()),
         "ask" => {
             let (method, params) = rest.split_once(' ').unwrap_or((rest, "{}"));
             Directive::Ask {
@@ -85,6 +97,24 @@ fn one(text: &str) -> Directive {
         "ignore-interrupt" => Directive::IgnoreInterrupt,
         _ => Directive::Say(format!("(fake codex does not know #fake:{word})")),
     }
+}
+
+/// The pause and the text of a message that is said slowly.
+pub(crate) fn slow(rest: &str) -> (Duration, String) {
+    let (pause, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let millis = number(pause, "millis").map_or(0, |millis| millis as u64);
+    (Duration::from_millis(millis), text.to_owned())
+}
+
+/// The pieces in which a text is said backwards.
+pub(crate) fn backwards(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().rev().collect();
+    letters.chunks(3).map(String::from_iter).collect()
+}
+
+/// A text's words, each with the blank after it.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    text.split_inclusive(' ').map(str::to_owned).collect()
 }
 
 pub(crate) fn number(fields: &str, name: &str) -> Option<f64> {

@@ -12,9 +12,12 @@
 //! |---|---|
 //! | `#fake:say TEXT` | a message, word by word |
 //! | `#fake:history` | a message that names all prompts of the thread so far |
+//! | `#fake:slow millis=N TEXT` | a message, word by word with a pause after each |
+//! | `#fake:backwards TEXT` | a message that is TEXT read backwards, three characters at a time: what no prompt is to hold |
 //! | `#fake:deltas count=N rate=R size=B` | a message of N deltas, R per second (0: no pause), B bytes each, with time stamps |
 //! | `#fake:reason TEXT` | a reasoning item |
 //! | `#fake:tool COMMAND` | a command execution that prints its own text and ends well; nothing is run |
+//! | `#fake:run COMMAND` | a command execution that `sh` runs indeed, without output |
 //! | `#fake:ask METHOD {PARAMS}` | a request to the client, with the ids of the turn; the answer is said as a message |
 //! | `#fake:replay NAME` | the notifications of a turn of the [transcript](crate::transcript) NAME |
 //! | `#fake:big bytes=N` | one delta of N bytes: one long line |
@@ -32,6 +35,7 @@
 
 mod asks;
 pub(crate) mod directive;
+pub(crate) mod errand;
 mod session;
 mod shapes;
 mod store;
@@ -41,6 +45,8 @@ use std::{ffi::OsString, io, path::PathBuf};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::notes::Notebook;
+
 /// What `codex --version` prints.
 pub const VERSION_LINE: &str = "codex-cli 0.169.0";
 
@@ -49,6 +55,8 @@ pub const VERSION_LINE: &str = "codex-cli 0.169.0";
 pub struct FakeCodex {
     /// Its home folder (`CODEX_HOME`); without one, threads are not kept.
     pub home: Option<PathBuf>,
+    /// Where it writes down what it says.
+    pub notes: Notebook,
 }
 
 /// Why the fake ended.

@@ -1,6 +1,6 @@
 //! A connection of the fake: requests in, answers out, turns beside them.
 
-use std::{collections::HashMap, io, sync::Arc, sync::atomic::Ordering};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -17,9 +17,9 @@ use super::{
     asks::Asks,
     directive, shapes,
     store::Store,
-    turn::{Control, Turn},
+    turn::{Control, Place, Turn},
 };
-use crate::clock;
+use crate::{clock, notes::Notebook};
 
 /// Lines that may wait for the client; then the turns wait.
 const AHEAD: usize = 16;
@@ -34,6 +34,7 @@ where
     writing.spawn(write_out(writer, lines));
     let mut session = Session {
         store: Store(fake.home),
+        notes: fake.notes,
         out,
         handshake: Handshake::Awaited,
         experimental: false,
@@ -66,12 +67,14 @@ enum Handshake {
 
 #[derive(Debug, Default)]
 struct Thread {
+    folder: PathBuf,
     prompts: Vec<String>,
     running: Option<Control>,
 }
 
 struct Session {
     store: Store,
+    notes: Notebook,
     out: mpsc::Sender<Bytes>,
     handshake: Handshake,
     experimental: bool,
@@ -206,7 +209,11 @@ impl Session {
 
     fn start_thread(&mut self, params: &Value) -> Value {
         let thread = self.fresh_id();
-        self.threads.insert(thread.clone(), Thread::default());
+        let begun = Thread {
+            folder: folder(params).into(),
+            ..Thread::default()
+        };
+        self.threads.insert(thread.clone(), begun);
         self.thread_answer(&thread, params)
     }
 
@@ -219,6 +226,7 @@ impl Session {
             self.threads.insert(
                 thread.clone(),
                 Thread {
+                    folder: folder(params).into(),
                     prompts,
                     running: None,
                 },
@@ -228,10 +236,9 @@ impl Session {
     }
 
     fn thread_answer(&self, thread: &str, params: &Value) -> Value {
-        let cwd = params["cwd"].as_str().unwrap_or("/");
         shapes::thread_answer(
             thread,
-            cwd,
+            folder(params),
             &format!("/sessions/rollout-fake-{thread}.jsonl"),
         )
     }
@@ -256,6 +263,7 @@ impl Session {
         let store = self.store.clone();
         let out = self.out.clone();
         let asks = self.asks.clone();
+        let notes = self.notes.clone();
         let thread = self.known(params)?;
         if let Some(running) = &thread.running {
             // Codex takes it as a steer of the running turn.
@@ -271,7 +279,11 @@ impl Session {
             deaf: Arc::default(),
         };
         thread.running = Some(control.clone());
-        let running = Turn::new(id.clone(), control, thread.prompts.clone(), out, asks);
+        let place = Place {
+            thread: id.clone(),
+            folder: thread.folder.clone(),
+        };
+        let running = Turn::new(place, control, thread.prompts.clone(), out, asks, notes);
         let directives = directive::parse(&prompt);
         self.turns
             .spawn(async move { (id, running.run(directives).await) });
@@ -321,6 +333,11 @@ impl Session {
             unique & 0xffff_ffff_ffff
         )
     }
+}
+
+/// The folder in which a thread works.
+fn folder(params: &Value) -> &str {
+    params["cwd"].as_str().unwrap_or("/")
 }
 
 fn text(params: &Value, field: &str) -> Result<String, Refused> {

@@ -1,6 +1,7 @@
 //! One turn of the fake.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,9 +14,14 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{asks::Asks, directive::Directive, shapes};
+use super::{
+    asks::Asks,
+    directive::{Directive, backwards, words},
+    errand, shapes,
+};
 use crate::{
     clock,
+    notes::{Notebook, Noted},
     transcript::{self, Line, Message},
 };
 
@@ -37,6 +43,13 @@ pub(super) struct Control {
     pub(super) deaf: Arc<AtomicBool>,
 }
 
+/// Where a turn runs.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) thread: String,
+    pub(super) folder: PathBuf,
+}
+
 /// A turn while it runs.
 pub(super) struct Turn {
     pub(super) thread: String,
@@ -44,20 +57,25 @@ pub(super) struct Turn {
     pub(super) prompts: Vec<String>,
     pub(super) out: mpsc::Sender<Bytes>,
     asks: Asks,
+    notes: Notebook,
+    folder: PathBuf,
     items: u32,
     last: Vec<Value>,
 }
 
 impl Turn {
     pub(super) fn new(
-        thread: String,
+        place: Place,
         control: Control,
         prompts: Vec<String>,
         out: mpsc::Sender<Bytes>,
         asks: Asks,
+        notes: Notebook,
     ) -> Self {
         Self {
-            thread,
+            thread: place.thread,
+            folder: place.folder,
+            notes,
             control,
             prompts,
             out,
@@ -146,10 +164,13 @@ impl Turn {
     async fn perform_one(&mut self, directive: Directive) -> Result<(), Stop> {
         match directive {
             Directive::Say(text) => self.say(&text).await,
+            Directive::Slow { pause, text } => self.message(words(&text), pause).await,
+            Directive::Backwards(text) => self.message(backwards(&text), Duration::ZERO).await,
             Directive::History => self.say(&self.prompts.join(" | ")).await,
             Directive::Deltas { count, rate, size } => self.deltas(count, rate, size).await,
             Directive::Reason(text) => self.reason(&text).await,
             Directive::Tool(command) => self.tool(&command).await,
+            Directive::Run(command) => self.run_command(&command).await,
             Directive::Ask { method, params } => self.ask(&method, &params).await,
             Directive::Replay(name) => self.replay(&name).await,
             Directive::Big { bytes } => {
@@ -178,8 +199,7 @@ impl Turn {
     }
 
     async fn say(&mut self, text: &str) -> Result<(), Stop> {
-        let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
-        self.message(words, Duration::ZERO).await
+        self.message(words(text), Duration::ZERO).await
     }
 
     async fn break_off(&mut self, text: &str) -> Result<(), Stop> {
@@ -195,6 +215,9 @@ impl Turn {
         self.item("item/started", shapes::agent_message(&id, ""))
             .await?;
         let delta = words[..words.len() / 2].concat();
+        self.note(Noted::Text {
+            delta: delta.clone(),
+        });
         let fields = json!({"threadId": self.thread, "turnId": self.control.turn, "itemId": id, "delta": delta});
         self.notify("item/agentMessage/delta", fields).await?;
         Err(Stop::Exit(1))
@@ -229,11 +252,15 @@ impl Turn {
         let mut due = tokio::time::Instant::now();
         for delta in deltas {
             text.push_str(&delta);
+            self.note(Noted::Text {
+                delta: delta.clone(),
+            });
             let fields = json!({"threadId": self.thread, "turnId": self.control.turn, "itemId": id, "delta": delta});
             self.notify("item/agentMessage/delta", fields).await?;
             due += pause;
             tokio::time::sleep_until(due).await;
         }
+        self.note(Noted::Complete);
         let item = shapes::agent_message(&id, &text);
         self.last = vec![item.clone()];
         self.item("item/completed", item).await
@@ -254,8 +281,31 @@ impl Turn {
             .await
     }
 
+    /// A command that `sh` runs, shown before it begins and when it is over.
+    async fn run_command(&mut self, command: &str) -> Result<(), Stop> {
+        let id = self.item_id("call");
+        self.note(Noted::Tool {
+            command: command.to_owned(),
+        });
+        self.item("item/started", shapes::command(&id, command, None))
+            .await?;
+        let output = match errand::run(command, &self.folder, ("CODEX_TOOL_CALL_ID", &id)).await {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        let over = shapes::command(&id, command, Some(&output));
+        self.item("item/completed", over).await
+    }
+
+    fn note(&self, said: Noted) {
+        self.notes.write(&self.control.turn, said);
+    }
+
     async fn tool(&mut self, command: &str) -> Result<(), Stop> {
         let id = self.item_id("call");
+        self.note(Noted::Tool {
+            command: command.to_owned(),
+        });
         self.item("item/started", shapes::command(&id, command, None))
             .await?;
         let output = format!("{command}\n");

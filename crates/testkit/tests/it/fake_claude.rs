@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use serde_json::{Value, json};
-use testkit::{clock, fake_claude::FakeClaude};
+use testkit::{clock, fake_claude::FakeClaude, notes::Notebook};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, Split, WriteHalf},
     task::JoinSet,
@@ -50,6 +50,7 @@ impl Host {
         let (reader, writer) = tokio::io::split(theirs);
         let arguments = FLAGS.iter().chain(more).map(|&flag| flag.to_owned());
         let fake = FakeClaude {
+            notes: Notebook::default(),
             config: config.map(Path::to_owned),
             folder: "/work/here".into(),
             arguments: arguments.collect(),

@@ -29,7 +29,13 @@ impl Client {
         let (reader, writer) = tokio::io::split(theirs);
         let mut fake = JoinSet::new();
         let home = home.map(Path::to_owned);
-        fake.spawn(FakeCodex { home }.serve(reader, writer));
+        fake.spawn(
+            FakeCodex {
+                home,
+                ..FakeCodex::default()
+            }
+            .serve(reader, writer),
+        );
         let (reader, writer) = tokio::io::split(ours);
         Self {
             lines: BufReader::new(reader).split(b'\n'),
