@@ -8,7 +8,7 @@ LATEST_DIR := $(CLI_DIR)/latest
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak lint fmt fmt-check clippy deny doc release clean
+.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak lint chaos fmt fmt-check clippy deny doc release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,6 +47,14 @@ bench: cli release ## Measure what an operator would ask about: start, memory, l
 
 bench-daemon: cli ## Measure what codex-daemon adds to a warm question, and its cold start (release build)
 	$(CARGO) test --release --locked -q -p codex-daemon --test it -- --ignored --nocapture what_a_warm_question_adds
+
+# Another seed each time, which is printed.
+CHAOS_SEED ?=
+CHAOS_RUNS ?= 500
+CHAOS_CLI ?= fake
+
+chaos: cli build ## Turns in which everything goes wrong, CHAOS_RUNS (500) of them; CHAOS_SEED repeats one, CHAOS_CLI=codex or claude is the real one
+	$(CARGO) run --locked -q -p wegent-executor-tests --bin chaos -- --seed "$(CHAOS_SEED)" --runs $(CHAOS_RUNS) --cli $(CHAOS_CLI)
 
 SOAK_MINUTES ?= 10
 

@@ -5,6 +5,7 @@
 mod attempts;
 mod both;
 mod cancel;
+mod chaos;
 mod claude;
 mod codex;
 mod codex_service;

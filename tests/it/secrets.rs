@@ -9,7 +9,9 @@ use std::{
 
 use serde_json::json;
 use testkit::{model::Options, procs};
-use wegent_executor_tests::{API_KEY, AUTH_TOKEN, SKILL_TOKEN, Settings, Sleeper, TurnBody, World};
+use wegent_executor_tests::{
+    API_KEY, AUTH_TOKEN, OPERATORS_KEY, SKILL_TOKEN, Settings, Sleeper, TurnBody, World,
+};
 
 use crate::MCP_SERVER;
 
@@ -20,8 +22,6 @@ const TURN: i64 = 2;
 const HEADER: &str = "header-secret-5b1c07aa";
 /// What the task's MCP server is given in its environment.
 const MCP_TOKEN: &str = "mcp-secret-9e3d6411";
-/// What the operator gave to the executor, see [`Settings::new`].
-const OPERATORS: &str = "operators-aes-key-0123456789abcdef";
 
 async fn world(test: &str) -> Option<World> {
     let talkative = |settings: &mut Settings| {
@@ -104,7 +104,7 @@ async fn keys_are_in_no_process_no_file_no_log_and_no_callback() {
         (Some(API_KEY), Some(HEADER))
     );
 
-    for secret in [API_KEY, HEADER, OPERATORS] {
+    for secret in [API_KEY, HEADER, OPERATORS_KEY] {
         assert_eq!(holders(&world, secret), [""; 0], "{secret}");
     }
     let of_server = holders(&world, MCP_TOKEN);
@@ -140,7 +140,7 @@ async fn keys_are_in_no_process_no_file_no_log_and_no_callback() {
     let secrets = [
         API_KEY,
         HEADER,
-        OPERATORS,
+        OPERATORS_KEY,
         MCP_TOKEN,
         AUTH_TOKEN,
         SKILL_TOKEN,
@@ -183,7 +183,7 @@ async fn tools_get_their_tokens_and_nobody_is_shown_them() {
         env.contains(&format!("WEGENT_SKILL_IDENTITY_TOKEN={SKILL_TOKEN}")),
         "the tool lacks its token"
     );
-    for secret in [API_KEY, HEADER, OPERATORS, MCP_TOKEN] {
+    for secret in [API_KEY, HEADER, OPERATORS_KEY, MCP_TOKEN] {
         assert!(!env.contains(secret), "{secret} is in a tool's environment");
     }
     let shown = view
@@ -238,7 +238,7 @@ async fn the_processes_above_a_tool_have_no_key_to_read() {
             && seen.contains("EXECUTOR_NAME="),
         "it did not get that far up"
     );
-    for secret in [API_KEY, HEADER, OPERATORS, MCP_TOKEN] {
+    for secret in [API_KEY, HEADER, OPERATORS_KEY, MCP_TOKEN] {
         assert!(!seen.contains(secret), "{secret} can be read above a tool");
     }
 }

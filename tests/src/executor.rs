@@ -3,18 +3,25 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
 
-use testkit::{Backend, http::client};
+use testkit::{
+    Backend,
+    http::{client, free_port},
+};
 use tokio::process::{Child, Command};
+
+/// What the operator gave to the executor.
+pub const OPERATORS_KEY: &str = "operators-aes-key-0123456789abcdef";
 
 /// What an executor is started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What is started: the executor, or something that becomes it.
+    pub program: PathBuf,
     /// Its whole environment.
     pub env: BTreeMap<String, String>,
     /// The port it listens on.
@@ -66,10 +73,7 @@ impl Settings {
             ("WORKSPACE_ROOT", text(&workspace)),
             ("CODEX_BINARY_PATH", text(codex)),
             ("JAVA_HOME", "/opt/image/java".to_owned()),
-            (
-                "GIT_TOKEN_AES_KEY",
-                "operators-aes-key-0123456789abcdef".to_owned(),
-            ),
+            ("GIT_TOKEN_AES_KEY", OPERATORS_KEY.to_owned()),
         ];
         let claude = testkit::cli::claude(crate::CLAUDE).ok();
         let claude = claude.map(|path| ("CLAUDE_BINARY_PATH", text(&path)));
@@ -79,6 +83,7 @@ impl Settings {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         Self {
+            program: binary(),
             env,
             port,
             log: root.join("executor.log"),
@@ -182,8 +187,13 @@ impl Executor {
 
     /// Starts another one on the same disk; the one before has ended.
     pub async fn start_again(&mut self) {
-        self.child = spawn(&self.settings);
+        self.spawn_again();
         self.healthy().await;
+    }
+
+    /// The same without waiting for it to be healthy.
+    pub fn spawn_again(&mut self) {
+        self.child = spawn(&self.settings);
     }
 
     /// Sends SIGTERM and says how long it took to exit, and with which code.
@@ -206,6 +216,11 @@ impl Executor {
 /// # Panics
 /// If the process is not there.
 pub fn signal(pid: i32, name: &str) {
+    assert!(try_signal(pid, name), "no process {pid}");
+}
+
+/// The same for a process that may have ended. Whether it was there.
+pub(crate) fn try_signal(pid: i32, name: &str) -> bool {
     #[expect(
         clippy::disallowed_methods,
         reason = "a test acts from outside, as an operator would"
@@ -213,9 +228,25 @@ pub fn signal(pid: i32, name: &str) {
     let mut kill = std::process::Command::new("kill");
     let status = kill
         .args([&format!("-{name}"), &pid.to_string()])
+        .stderr(Stdio::null())
         .status()
         .expect("`kill` can be started");
-    assert!(status.success(), "no process {pid}");
+    status.success()
+}
+
+/// Starts a command that nobody ends, in `folder`: what a test of tests finds.
+pub(crate) fn leave(command: &str, folder: &Path) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what nobody ends is what the caller is to find"
+    )]
+    let mut shell = std::process::Command::new("sh");
+    let status = shell
+        .args(["-c", &format!("setsid {command} >/dev/null 2>&1 &")])
+        .current_dir(folder)
+        .status()
+        .expect("`sh` can be started");
+    assert!(status.success());
 }
 
 fn spawn(settings: &Settings) -> Child {
@@ -228,7 +259,7 @@ fn spawn(settings: &Settings) -> Child {
         clippy::disallowed_methods,
         reason = "a test starts the executor from outside, as a manager would"
     )]
-    let mut command = Command::new(binary());
+    let mut command = Command::new(&settings.program);
     command
         .args(&settings.args)
         .env_clear()
@@ -238,7 +269,12 @@ fn spawn(settings: &Settings) -> Child {
         .stderr(log)
         .kill_on_drop(true)
         .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}; `make build` builds it", binary().display()))
+        .unwrap_or_else(|error| {
+            panic!(
+                "{}: {error}; `make build` builds it",
+                settings.program.display()
+            )
+        })
 }
 
 /// The executor that was built with this test: it lies beside the test's own binary.
@@ -250,14 +286,6 @@ pub fn binary() -> PathBuf {
     folder
         .map(|folder| folder.join("wegent-executor"))
         .expect("`make build` builds wegent-executor")
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has free ports");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
 }
 
 #[expect(clippy::disallowed_methods, reason = "tools need the machine's PATH")]

@@ -13,6 +13,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod chaos;
 mod executor;
 mod flat;
 mod processes;
@@ -33,6 +34,7 @@ use testkit::{
     oracle,
 };
 
+pub use executor::OPERATORS_KEY;
 pub use executor::{Executor, Settings, binary, signal};
 pub use flat::FlatTurn;
 pub use processes::{Sleeper, until};
