@@ -102,10 +102,32 @@ pub(crate) mod fake {
     struct State {
         bytes: Vec<u8>,
         synced: Vec<u8>,
+        /// What was written since, in order.
+        unsynced: Vec<(usize, Vec<u8>)>,
         /// The end of what is set aside.
         reserved: u64,
         capacity: u64,
         reserves: Reserved,
+    }
+
+    /// What a power loss leaves of a write that was not synced.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum Kept {
+        All,
+        /// Only so many bytes of it.
+        Part(usize),
+        /// Nothing; where a later write was kept, there are zeros.
+        Nothing,
+    }
+
+    impl State {
+        fn put(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
+            let end = offset + written.len();
+            if bytes.len() < end {
+                bytes.resize(end, 0);
+            }
+            bytes[offset..end].copy_from_slice(written);
+        }
     }
 
     impl FakeDisk {
@@ -113,10 +135,22 @@ pub(crate) mod fake {
             Self(Arc::new(Mutex::new(State {
                 bytes: Vec::new(),
                 synced: Vec::new(),
+                unsynced: Vec::new(),
                 reserved: 0,
                 capacity,
                 reserves,
             })))
+        }
+
+        /// One that holds this, as after a start of the machine.
+        fn holding(bytes: Vec<u8>, reserves: Reserved) -> Self {
+            let disk = Self::new(u64::MAX, reserves);
+            {
+                let mut state = disk.0.lock().unwrap();
+                state.synced.clone_from(&bytes);
+                state.bytes = bytes;
+            }
+            disk
         }
 
         pub(crate) fn set_capacity(&self, capacity: u64) {
@@ -129,9 +163,22 @@ pub(crate) mod fake {
             let mut bytes = state.synced.clone();
             let rest = state.bytes.get(bytes.len()..).unwrap_or_default();
             bytes.extend_from_slice(&rest[..kept.min(rest.len())]);
-            let crashed = Self::new(u64::MAX, state.reserves);
-            crashed.0.lock().unwrap().bytes = bytes;
-            crashed
+            Self::holding(bytes, state.reserves)
+        }
+
+        /// The same if writes reach the disk in any order: of each that was not synced, what `kept` says.
+        pub(crate) fn crash_in_disorder(&self, mut kept: impl FnMut() -> Kept) -> Self {
+            let state = self.0.lock().unwrap();
+            let mut bytes = state.synced.clone();
+            for (offset, written) in &state.unsynced {
+                let length = match kept() {
+                    Kept::All => written.len(),
+                    Kept::Part(length) => length.min(written.len()),
+                    Kept::Nothing => continue,
+                };
+                State::put(&mut bytes, *offset, &written[..length]);
+            }
+            Self::holding(bytes, state.reserves)
         }
     }
 
@@ -142,11 +189,9 @@ pub(crate) mod fake {
             let fits = usize::try_from(limit.saturating_sub(offset))
                 .unwrap()
                 .min(bytes.len());
-            let end = usize::try_from(offset).unwrap() + fits;
-            if state.bytes.len() < end {
-                state.bytes.resize(end, 0);
-            }
-            state.bytes[end - fits..end].copy_from_slice(&bytes[..fits]);
+            let offset = usize::try_from(offset).unwrap();
+            State::put(&mut state.bytes, offset, &bytes[..fits]);
+            state.unsynced.push((offset, bytes[..fits].to_vec()));
             if fits < bytes.len() {
                 Err(io::ErrorKind::StorageFull.into())
             } else {
@@ -166,16 +211,25 @@ pub(crate) mod fake {
             Ok(self.0.lock().unwrap().bytes.len() as u64)
         }
 
+        /// File systems keep the order of this and of what is written beyond the new end, so it is kept like something
+        /// synced.
         fn truncate(&self, length: u64) -> io::Result<()> {
             let mut state = self.0.lock().unwrap();
             state.reserved = 0;
-            state.bytes.truncate(usize::try_from(length).unwrap());
+            let length = usize::try_from(length).unwrap();
+            state.bytes.truncate(length);
+            state.synced.truncate(length);
+            for (offset, written) in &mut state.unsynced {
+                written.truncate(length.saturating_sub(*offset));
+            }
+            state.unsynced.retain(|(_, written)| !written.is_empty());
             Ok(())
         }
 
         fn sync(&self) -> io::Result<()> {
             let mut state = self.0.lock().unwrap();
             state.synced = state.bytes.clone();
+            state.unsynced.clear();
             Ok(())
         }
 

@@ -13,7 +13,7 @@ use crate::{
 /// Room for the records of a test and for its end.
 const ROOM: u64 = RESERVED_FOR_LAST + 1000;
 
-fn open(disk: &FakeDisk, cursor: &FakeDisk) -> TurnLog<String> {
+pub(super) fn open(disk: &FakeDisk, cursor: &FakeDisk) -> TurnLog<String> {
     let (disk, cursor) = (Box::new(disk.clone()), Box::new(cursor.clone()));
     let name = LogName::new("log").unwrap();
     TurnLog::of(Arc::new(
@@ -34,7 +34,7 @@ fn text(n: u64) -> String {
 }
 
 /// All records after `seen`, read in batches of `records`.
-fn all(log: &TurnLog<String>, seen: Seq, records: usize) -> Vec<(Seq, String)> {
+pub(super) fn all(log: &TurnLog<String>, seen: Seq, records: usize) -> Vec<(Seq, String)> {
     let mut reader = log.reader(seen);
     let mut all = Vec::new();
     loop {
@@ -187,7 +187,12 @@ fn the_last_record_finds_room_even_if_memory_is_full() {
         writer.append_last(&large),
         Err(JournalError::Full(_))
     ));
-    assert!(writer.append_last(&"x".repeat(60_000)).is_ok());
+    let before = writer.append_before_last(&text(1)).unwrap();
+    let last = writer.append_last(&"x".repeat(60_000)).unwrap();
+    assert_eq!(
+        numbers(&all(&log, Seq(before.0 - 1), 9)),
+        [before.0, last.0]
+    );
 }
 
 proptest! {

@@ -84,9 +84,10 @@ impl Scan {
             .min(usize::try_from(length).unwrap_or(usize::MAX));
         disk.read_exact_at(&mut start[..known], 0).map_err(failed)?;
         if start != *MAGIC {
-            // A crash leaves a part of the start, or zeros in its place.
-            let part = start[..known] == MAGIC[..known] || start == [0; MAGIC.len()];
-            if !part {
+            // A crash leaves a part of the start, and zeros in place of the rest.
+            let kept = start.iter().zip(MAGIC).take_while(|(is, was)| is == was);
+            let rest = &start[..known][kept.count().min(known)..];
+            if rest.iter().any(|byte| *byte != 0) {
                 return Err(JournalError::Format(name.clone()));
             }
             let torn = length < MAGIC.len() as u64;

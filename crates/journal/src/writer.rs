@@ -218,6 +218,25 @@ impl<R: Serialize> Writer<R> {
         })
     }
 
+    /// Appends the one small record that has to stand before the last: what says that others are missing. If disk and
+    /// memory are full, it goes to memory nevertheless.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); a record of at most [`RESERVED_FOR_LAST`] bytes is never refused as
+    /// [`JournalError::Full`].
+    pub fn append_before_last(&mut self, record: &R) -> Result<Seq, JournalError> {
+        self.with_frame(record, |this, seq, frame| {
+            if this.append_to_disk(seq, frame, RESERVED_FOR_LAST)? == Written::DiskFull {
+                match frame.len() as u64 <= RESERVED_FOR_LAST {
+                    true => this.shared.lock().add_to_memory(seq, frame),
+                    false => this.append_to_memory(seq, frame)?,
+                }
+            }
+            this.shared.announce();
+            Ok(())
+        })
+    }
+
     /// Appends the record that ends the log, and finishes the log. It may use the space set aside for it.
     ///
     /// If the disk is full, it is on disk nevertheless, behind a jump in the sequence numbers if records before
@@ -296,3 +315,7 @@ impl<R> fmt::Debug for Writer<R> {
 #[cfg(test)]
 #[path = "full_disk_tests.rs"]
 mod full_disk_tests;
+
+#[cfg(test)]
+#[path = "power_loss_tests.rs"]
+mod power_loss_tests;
