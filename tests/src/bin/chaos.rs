@@ -24,7 +24,12 @@ fn main() -> ExitCode {
         .build()
         .expect("the machine has threads");
     println!("seed {}, {} runs", campaign.seed, campaign.runs);
+    let mut done = 0;
     let report = runtime.block_on(campaign.play(|seed, outcome| {
+        done += 1;
+        if done % 50 == 0 {
+            println!("{done} runs");
+        }
         for finding in &outcome.findings {
             println!("seed {seed}: {:?}: {}", finding.kind, finding.what);
         }

@@ -146,6 +146,7 @@ impl Plan {
             Deed::Words(30, Duration::from_millis(20)),
             Deed::Tool,
             Deed::Secret,
+            Deed::Words(10, Duration::from_millis(20)),
         ];
         let turn = TurnPlan {
             task: 1,

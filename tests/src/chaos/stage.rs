@@ -9,7 +9,7 @@ use std::{
 
 use testkit::{
     Answered, Callback, View,
-    backend::{Fault, Rule},
+    backend::{Fault, On, Rule},
     clock,
     model::Options,
     notes,
@@ -20,7 +20,7 @@ use testkit::{
 use super::{
     Cli, Finding, Kind, Plan,
     judge::{Case, MayEnd},
-    plan::{TurnPlan, What},
+    plan::{TurnPlan, What, mark},
     scan::{Belonging, Found, gone},
     truth::{self, Truth},
 };
@@ -35,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GOING: Duration = Duration::from_secs(6);
 /// What a CLI said this long before a kill has been read, on a machine that has much to do.
 const READ_BY_THEN: Duration = Duration::from_secs(2);
-/// How long SIGTERM may take. Docker kills after ten seconds.
-const EXIT: Duration = Duration::from_secs(8);
+/// How long SIGTERM may take until Docker kills, on a machine that has much to do: we promise 8 s.
+const EXIT: Duration = Duration::from_millis(9500);
 /// The turn that shows whether all is well in the end.
 const LAST_SUBTASK: i64 = 999;
 
@@ -90,18 +90,11 @@ impl Outcome {
 pub async fn play(plan: &Plan, plant: Option<Plant>) -> Outcome {
     let began = Instant::now();
     let mut stage = Stage::build(plan).await;
-    if plant == Some(Plant::Loss) {
-        let delta = testkit::backend::On::Event("response.output_text.delta".to_owned());
-        stage
-            .world
-            .backend
-            .inject(Rule::next(1, Fault::Rejected).on(delta));
-    }
     for step in plan.steps.clone() {
         tokio::time::sleep_until((began + step.at).into()).await;
         stage.perform(step.what).await;
     }
-    stage.settle().await;
+    stage.settle(plant).await;
     stage.finish(plant).await;
     let mut outcome = stage.judge(plant);
     outcome.took = began.elapsed();
@@ -182,7 +175,7 @@ impl<'a> Stage<'a> {
 
     async fn perform(&mut self, what: What) {
         match what {
-            What::Dispatch(number) => self.dispatch(number).await,
+            What::Dispatch(number) => self.dispatch(&self.body(&self.plan.turns[number])).await,
             What::DispatchIntoKill(number, after) => {
                 let body = self.body(&self.plan.turns[number]);
                 let url = self.world.executor.url();
@@ -193,7 +186,7 @@ impl<'a> Stage<'a> {
                 }
                 self.injected("executor killed in a dispatch");
                 self.kill_executor(1, false).await;
-                self.dispatch(number).await;
+                self.dispatch(&body).await;
             }
             What::Cancel(number) => self.cancel(number).await,
             What::Sink(rule) => self.world.backend.inject(rule),
@@ -236,8 +229,7 @@ impl<'a> Stage<'a> {
     }
 
     /// As Wegent's manager does: until the executor has taken it.
-    async fn dispatch(&mut self, number: usize) {
-        let body = self.body(&self.plan.turns[number]);
+    async fn dispatch(&mut self, body: &TurnBody) {
         let limit = Instant::now() + PATIENCE;
         loop {
             let url = self.world.executor.url();
@@ -327,8 +319,13 @@ impl<'a> Stage<'a> {
     }
 
     /// Lets everything come to its end.
-    async fn settle(&mut self) {
+    async fn settle(&mut self, plant: Option<Plant>) {
         self.world.backend.heal();
+        if plant == Some(Plant::Loss) {
+            let delta = On::Event("response.output_text.delta".to_owned());
+            let rule = Rule::next(1, Fault::Rejected).on(delta);
+            self.world.backend.inject(rule);
+        }
         // What hangs is answered by no one any more.
         self.world.backend.go_away().await;
         self.come_back().await;
@@ -367,14 +364,14 @@ impl<'a> Stage<'a> {
     async fn finish(&mut self, plant: Option<Plant>) {
         let claude = self.plan.turns[0].claude;
         let prompt = match self.plan.cli {
-            Cli::Fake => "#fake:say All is well.",
-            Cli::Codex | Cli::Claude => "Well? #script:text",
+            Cli::Fake => "#fake:say All is well.".to_owned(),
+            Cli::Codex | Cli::Claude => format!("{} #script:text", mark(LAST_SUBTASK)),
         };
         let body = match claude {
-            true => self.world.claude_turn(1, LAST_SUBTASK, prompt),
-            false => self.world.turn(1, LAST_SUBTASK, prompt),
+            true => self.world.claude_turn(1, LAST_SUBTASK, &prompt),
+            false => self.world.turn(1, LAST_SUBTASK, &prompt),
         };
-        self.world.dispatch(&body).await;
+        self.dispatch(&body).await;
         self.ended(LAST_SUBTASK).await;
         let view = self.world.backend.view(LAST_SUBTASK);
         if !view.completed() || !view.problems.is_empty() || view.text.is_empty() {
@@ -413,7 +410,8 @@ impl<'a> Stage<'a> {
                 )
             }
             Cli::Codex | Cli::Claude => {
-                let subtasks: Vec<i64> = self.plan.turns.iter().map(|turn| turn.subtask).collect();
+                let subtasks = self.plan.turns.iter().map(|turn| turn.subtask);
+                let subtasks: Vec<i64> = subtasks.chain([LAST_SUBTASK]).collect();
                 let requests = self.world.model.requests();
                 truth::modelled(&requests, &subtasks, turn.subtask, view.completed())
             }
