@@ -12,6 +12,7 @@ mod codex_service;
 mod delivery;
 mod doctor;
 mod downloads;
+mod full_disk;
 mod git;
 mod january;
 mod parity;

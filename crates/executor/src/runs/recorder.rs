@@ -117,33 +117,69 @@ impl Recorder {
             usage,
             changes,
         } = self.facts.clone();
-        let end = TurnEnd {
+        self.state_gap();
+        let brief = TurnEnd {
+            kind: brief(&kind),
+            usage: usage.clone(),
+            tool_called,
+            session: session.clone(),
+            changes: FileChanges::default(),
+        };
+        let end = self.redacted(TurnEnd {
             kind,
             usage,
             tool_called,
             session,
             changes,
-        };
-        let end = self.redactor.redact_value(end).unwrap_or_else(|error| {
-            tracing::error!(%error, "the turn's end can't be redacted");
-            self.redactor
-                .redact_value(unspeakable(tool_called))
-                .expect("our own words hold no secret")
         });
         if let Some(file) = self.events.take() {
             file.end(&end.kind, end.usage.as_ref());
         }
-        let last = TurnRecord {
-            at_ms: self.clock.now_ms(),
-            body: RecordBody::Ended(Box::new(end)),
-        };
-        if let Err(error) = self.writer.append_last(&last) {
-            tracing::error!(%error, "the turn's end can't be recorded; the next start will end it");
+        if let Err(error) = self.append_last(end) {
+            tracing::error!(%error, "the turn's end can't be recorded whole");
+            let brief = self.redacted(brief);
+            if let Err(error) = self.append_last(brief) {
+                tracing::error!(%error, "the turn's end can't be recorded; the next start will end it");
+            }
         }
         if let Err(error) = self.log.sync().await {
             tracing::error!(%error, "the turn's end may not survive a power failure");
         }
         self.syncs.join_all().await;
+    }
+
+    /// Says what is missing since the last record, however full everything is.
+    fn state_gap(&mut self) {
+        if self.dropped == 0 {
+            return;
+        }
+        let gap = TurnRecord {
+            at_ms: self.clock.now_ms(),
+            body: RecordBody::Gap {
+                dropped: self.dropped,
+            },
+        };
+        if let Err(error) = self.writer.append_before_last(&gap) {
+            tracing::error!(%error, dropped = self.dropped, "events are missing, and that can't be recorded");
+        }
+        self.dropped = 0;
+    }
+
+    fn redacted(&self, end: TurnEnd) -> Redacted<TurnEnd> {
+        let tool_called = end.tool_called;
+        self.redactor.redact_value(end).unwrap_or_else(|error| {
+            tracing::error!(%error, "the turn's end can't be redacted");
+            self.redactor
+                .redact_value(unspeakable(tool_called))
+                .expect("our own words hold no secret")
+        })
+    }
+
+    fn append_last(&mut self, end: Redacted<TurnEnd>) -> Result<Seq, JournalError> {
+        self.writer.append_last(&TurnRecord {
+            at_ms: self.clock.now_ms(),
+            body: RecordBody::Ended(Box::new(end)),
+        })
     }
 
     /// Keeps what the end repeats. Says whether the event must reach the disk soon: the conversation's id and the
@@ -199,6 +235,28 @@ impl Recorder {
                 tracing::warn!(%error, "journal can't be synced");
             }
         });
+    }
+}
+
+/// The same without what may be long. What was said has been recorded when it was, as far as there was room.
+fn brief(kind: &EndKind) -> EndKind {
+    /// In characters.
+    const MESSAGE: usize = 1000;
+    match kind {
+        EndKind::Completed { stop, .. } => EndKind::Completed {
+            text: String::new(),
+            stop: stop.clone(),
+        },
+        EndKind::Failed {
+            class,
+            message,
+            code,
+        } => EndKind::Failed {
+            class: class.clone(),
+            message: message.chars().take(MESSAGE).collect(),
+            code: code.clone(),
+        },
+        EndKind::Waiting { .. } | EndKind::Cancelled { .. } => kind.clone(),
     }
 }
 
