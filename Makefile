@@ -8,7 +8,7 @@ LATEST_DIR := $(CLI_DIR)/latest
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak lint chaos fmt fmt-check clippy deny doc release clean
+.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak lint chaos fuzz fmt fmt-check clippy deny doc release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -55,6 +55,12 @@ CHAOS_CLI ?= fake
 
 chaos: cli build ## Turns in which everything goes wrong, CHAOS_RUNS (500) of them; CHAOS_SEED repeats one, CHAOS_CLI=codex or claude is the real one
 	$(CARGO) run --locked -q -p wegent-executor-tests --bin chaos -- --seed "$(CHAOS_SEED)" --runs $(CHAOS_RUNS) --cli $(CHAOS_CLI)
+
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?=
+
+fuzz: ## Fuzz what reads foreign bytes, FUZZ_SECONDS (600) per target, all of them or FUZZ_TARGETS
+	fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 SOAK_MINUTES ?= 10
 

@@ -39,6 +39,8 @@ mod endpoint;
 mod failure;
 mod folder;
 mod form;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod key_proxy;
 mod listen;
 mod map;

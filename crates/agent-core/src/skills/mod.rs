@@ -6,6 +6,8 @@
 
 mod archive;
 mod busy;
+#[doc(hidden)]
+pub mod fuzzing;
 mod manifest;
 mod staging;
 #[cfg(test)]
