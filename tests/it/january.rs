@@ -7,6 +7,7 @@ mod hardship;
 mod journey;
 mod lifecycle;
 mod presentation;
+mod repository;
 mod sessions;
 
 use testkit::{cumulative::Stored, model::Options};

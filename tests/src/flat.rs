@@ -1,6 +1,7 @@
 //! Flat payloads, made from ones that a running Wegent of January 2026 sent.
 
 use serde_json::{Value, json};
+use testkit::GitServer;
 
 use crate::{API_KEY, AUTH_TOKEN};
 
@@ -11,6 +12,8 @@ const CODEX_FOLLOW_UP: &str =
     include_str!("../../crates/wegent-protocol/fixtures/flat/codex-followup.json");
 const CLAUDE_CODE_FOLLOW_UP: &str =
     include_str!("../../crates/wegent-protocol/fixtures/flat/claudecode-followup.json");
+const REPOSITORY: &str =
+    include_str!("../../crates/wegent-protocol/fixtures/flat/codex-repository.json");
 
 /// What `TASK_INFO` or the body of `POST /api/tasks/execute` holds.
 #[derive(Clone, Debug)]
@@ -86,6 +89,31 @@ impl FlatTurn {
     #[must_use]
     pub fn with_bot(mut self, field: &str, value: Value) -> Self {
         self.0["bot"][0][field] = value;
+        self
+    }
+
+    /// The same in the `main` branch of a repository, as captured, for a person with this token.
+    ///
+    /// # Panics
+    /// If the captured payload is no JSON.
+    #[must_use]
+    pub fn in_repository(mut self, server: &GitServer, name: &str, token: &str) -> Self {
+        let url = format!("{}/{name}", server.url());
+        let text = REPOSITORY.replace("http://git.example:8090/demo/demo.git", &url);
+        let text = text.replace("git.example:8090", &server.domain());
+        let captured: Value = serde_json::from_str(&text).expect("the captured payload is JSON");
+        for field in [
+            "user",
+            "git_domain",
+            "git_repo",
+            "git_repo_id",
+            "branch_name",
+            "git_url",
+            "repo_dir",
+        ] {
+            self.0[field] = captured[field].clone();
+        }
+        self.0["user"]["git_token"] = json!(token);
         self
     }
 }

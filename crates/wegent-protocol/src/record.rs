@@ -1,6 +1,6 @@
 //! What the executor writes down of a turn: the records from which every callback is made.
 //!
-//! A turn's records are [`RecordBody::Begun`], then any number of events and gaps, then one
+//! A turn's records are [`RecordBody::Begun`], then any number of events, changes and gaps, then one
 //! [`RecordBody::Ended`]. They hold redacted values only; reading a journal back is the one other way
 //! to get a [`Redacted`] value.
 
@@ -29,6 +29,8 @@ pub enum RecordBody {
     Begun(Box<Redacted<TurnHeader>>),
     /// Something happened.
     Event(Redacted<AgentEvent>),
+    /// What has changed in the workspace so far. Only recorded where callbacks tell of it before the end.
+    Changes(Box<Redacted<FileChanges>>),
     /// Events could not be kept.
     Gap {
         /// How many.

@@ -6,28 +6,23 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use git2::{
-    Delta, Diff, DiffFindOptions, DiffOptions, FileMode, Index, IndexEntry, IndexTime, Oid, Patch,
-    Repository,
-};
+use git2::{Delta, Diff, DiffFindOptions, Oid, Patch, Repository};
 
-use super::commits;
+use super::{
+    commits,
+    snapshot::{Snapshots, options},
+};
 use crate::{CommitRef, FileChange, FileChangeKind, FileChanges};
 
-/// Of a file larger than this only whether it changed is known, not in how many lines.
-const LARGEST_FILE: u64 = 4 << 20;
-/// The contents kept in memory of files that were changed already when the turn began, or have been since.
+/// The contents kept in memory of files that were changed already when the turn began, or that one look has found since.
 const LARGEST_SUM: u64 = 64 << 20;
 /// How many changed files are told of; of the rest the number.
 const MOST_FILES: usize = 1000;
-/// Beyond so many files that differ from the last commit nobody wants to know each.
-const MOST_DIFFERENT: usize = 20_000;
 /// What the first look may take. A folder too large for that has no answer.
 const FIRST_LOOK: Duration = Duration::from_secs(20);
 
@@ -54,16 +49,29 @@ impl TurnChanges {
 
     /// What has changed so far. If that can't be found out within `patience`, or at all, it's logged, and nothing is told.
     pub async fn so_far(&self, patience: Duration) -> FileChanges {
-        let Some(baseline) = self.0.clone() else {
-            return FileChanges::default();
-        };
+        self.look(patience, |_| LARGEST_SUM)
+            .await
+            .unwrap_or_default()
+    }
+
+    /// The same while the turn runs, perhaps many times: `None` if it isn't known, or once such looks have filled
+    /// the memory that they may have together.
+    pub async fn meanwhile(&self, patience: Duration) -> Option<FileChanges> {
+        self.look(patience, |kept| LARGEST_SUM.saturating_sub(kept))
+            .await
+    }
+
+    /// `room`: how much may be taken into memory when so much has been already.
+    async fn look(&self, patience: Duration, room: fn(u64) -> u64) -> Option<FileChanges> {
+        let baseline = self.0.clone()?;
         let changes = blocking(patience, move || {
-            baseline
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .changes()
+            let mut baseline = baseline.lock().unwrap_or_else(PoisonError::into_inner);
+            match room(baseline.snapshots.kept()) {
+                0 => Ok(None),
+                room => baseline.changes(room).map(Some),
+            }
         });
-        changes.await.unwrap_or_default()
+        changes.await.flatten()
     }
 }
 
@@ -94,6 +102,7 @@ struct Baseline {
     folder: PathBuf,
     /// The working folder's state.
     tree: Oid,
+    snapshots: Snapshots,
     /// The last commit, if there was one.
     head: Option<CommitRef>,
     /// What commits are not this turn's.
@@ -124,7 +133,8 @@ impl Baseline {
             Ok(head) => Some(head.peel_to_commit()?),
             Err(_) => None,
         };
-        let tree = state(&repository, &folder)?;
+        let mut snapshots = Snapshots::default();
+        let tree = snapshots.take(&repository, &folder, LARGEST_SUM)?;
         let head = head.map(|commit| CommitRef {
             id: commit.id().to_string(),
             message: commits::message(&commit),
@@ -134,14 +144,15 @@ impl Baseline {
             repository,
             folder,
             tree,
+            snapshots,
             head,
             known,
         }))
     }
 
-    fn changes(&mut self) -> Result<FileChanges, git2::Error> {
+    fn changes(&mut self, room: u64) -> Result<FileChanges, git2::Error> {
         let repository = &self.repository;
-        let now = state(repository, &self.folder)?;
+        let now = self.snapshots.take(repository, &self.folder, room)?;
         let (old, new) = (repository.find_tree(self.tree)?, repository.find_tree(now)?);
         let mut diff =
             repository.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options()))?;
@@ -163,110 +174,6 @@ impl Baseline {
 fn branch(repository: &Repository) -> Option<String> {
     let head = repository.head().ok().filter(git2::Reference::is_branch)?;
     head.shorthand().ok().map(str::to_owned)
-}
-
-fn options() -> DiffOptions {
-    let mut options = DiffOptions::new();
-    options
-        .include_untracked(true)
-        .recurse_untracked_dirs(true)
-        .include_typechange(true)
-        .ignore_submodules(true)
-        .context_lines(0);
-    options
-}
-
-/// The working folder as a tree: what is staged, with what is different on disk.
-fn state(repository: &Repository, folder: &Path) -> Result<Oid, git2::Error> {
-    let mut staged = repository.index()?;
-    // Others write it all the time.
-    staged.read(true)?;
-    let mut now = Index::new()?;
-    let mut differing: Vec<Vec<u8>> = Vec::new();
-    for entry in staged.iter() {
-        // Of a conflict there are up to three entries, and what counts is on disk.
-        if (entry.flags >> 12) & 3 == 0 {
-            now.add(&entry)?;
-        } else {
-            differing.push(entry.path);
-        }
-    }
-    let diff = repository.diff_index_to_workdir(Some(&staged), Some(&mut options()))?;
-    for delta in diff.deltas().take(MOST_DIFFERENT) {
-        match delta.status() {
-            Delta::Unmodified | Delta::Ignored => {}
-            Delta::Deleted => {
-                if let Some(path) = delta.old_file().path() {
-                    now.remove_path(path)?;
-                }
-            }
-            _ => differing.extend(delta.new_file().path_bytes().map(<[u8]>::to_vec)),
-        }
-    }
-    let mut sum = 0;
-    for path in differing {
-        if let Some(entry) = entry(repository, folder, &path, &mut sum)? {
-            now.add(&entry)?;
-        }
-    }
-    now.write_tree_to(repository)
-}
-
-/// The file as an entry of an index; `None` for what can't be one (it's gone by now, a repository in the repository, …).
-fn entry(
-    repository: &Repository,
-    folder: &Path,
-    path: &[u8],
-    sum: &mut u64,
-) -> Result<Option<IndexEntry>, git2::Error> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let file = folder.join(std::ffi::OsStr::from_bytes(path));
-    let Ok(metadata) = fs::symlink_metadata(&file) else {
-        return Ok(None);
-    };
-    let mode = match metadata.file_type() {
-        kind if kind.is_symlink() => FileMode::Link,
-        kind if kind.is_file() && metadata.mode() & 0o111 != 0 => FileMode::BlobExecutable,
-        kind if kind.is_file() => FileMode::Blob,
-        _ => return Ok(None),
-    };
-    *sum += metadata.len();
-    let id = if mode == FileMode::Link {
-        let Ok(target) = fs::read_link(&file) else {
-            return Ok(None);
-        };
-        repository.blob(target.as_os_str().as_bytes())?
-    } else if metadata.len() > LARGEST_FILE || *sum > LARGEST_SUM {
-        // Stands for the contents: another one after a change, and binary.
-        let stamp = format!(
-            "\0{} {}.{}",
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec()
-        );
-        repository.blob(stamp.as_bytes())?
-    } else {
-        match repository.blob_path(&file) {
-            Ok(id) => id,
-            // It went away, or may not be read.
-            Err(_) => return Ok(None),
-        }
-    };
-    let zero = IndexTime::new(0, 0);
-    Ok(Some(IndexEntry {
-        ctime: zero,
-        mtime: zero,
-        dev: 0,
-        ino: 0,
-        mode: i32::from(mode) as u32,
-        uid: 0,
-        gid: 0,
-        file_size: 0,
-        id,
-        flags: 0,
-        flags_extended: 0,
-        path: path.to_vec(),
-    }))
 }
 
 fn file(diff: &Diff<'_>, index: usize) -> Result<FileChange, git2::Error> {

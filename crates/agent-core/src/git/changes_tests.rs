@@ -266,3 +266,23 @@ async fn hostile_configuration_runs_nothing_and_points_nowhere() {
     scene.git(&["config", "core.worktree", "/"]);
     assert!(TurnChanges::begin(scene.root.path()).await.0.is_none());
 }
+
+#[tokio::test]
+async fn looks_meanwhile_have_their_share_of_memory_and_the_end_is_told_all_the_same() {
+    let scene = Scene::begin().await;
+    fs::write(scene.file("c"), "1\n2\n").unwrap();
+    let patience = Duration::from_secs(60);
+    let meanwhile = scene.changes.meanwhile(patience).await;
+    assert_eq!(meanwhile, Some(scene.changes.so_far(patience).await));
+    for number in 0..17 {
+        let content = format!("{number}\n").repeat(4 << 20);
+        let content = &content.as_bytes()[..4 << 20];
+        fs::write(scene.file(&format!("large-{number:02}")), content).unwrap();
+    }
+    let told = scene.changes.meanwhile(patience).await.unwrap().files;
+    assert!(told.iter().any(|file| file.binary), "there was no room");
+    assert_eq!(scene.changes.meanwhile(patience).await, None);
+    assert_eq!(scene.changes.so_far(patience).await.files.len(), 18);
+    let nothing = TurnChanges::none();
+    assert_eq!(nothing.meanwhile(patience).await, None);
+}

@@ -35,6 +35,7 @@ mod program;
 mod progress;
 mod remote;
 mod settings;
+mod snapshot;
 mod token;
 
 use std::ffi::OsString;

@@ -26,7 +26,7 @@ pub struct Entry {
     pub seq: u64,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
-    /// What it is: `begun`, the name of an event, `gap`, `ended`.
+    /// What it is: `begun`, the name of an event, `changes`, `gap`, `ended`.
     pub kind: String,
     /// What there is to say of it.
     pub data: Value,
@@ -300,6 +300,9 @@ fn shown(body: RecordBody) -> (String, Value) {
                 _ => None,
             });
             (kind.unwrap_or_default(), Value::Object(data))
+        }
+        RecordBody::Changes(changes) => {
+            ("changes".to_owned(), Value::Object(object(changes.get())))
         }
         RecordBody::Gap { dropped } => ("gap".to_owned(), json!({"missing": dropped})),
         RecordBody::Ended(end) => ("ended".to_owned(), end_of(&end)),

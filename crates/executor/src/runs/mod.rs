@@ -10,6 +10,7 @@ mod api;
 mod catalog;
 mod event_file;
 mod gate;
+mod glances;
 mod history;
 mod ledger;
 mod log_name;

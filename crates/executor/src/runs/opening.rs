@@ -144,6 +144,8 @@ impl Services {
         let delivered = courier.progress();
         let (ended, ended_receiver) = watch::channel(Ended::No);
         let run = Run {
+            // The other protocol has no place for it before the end.
+            tells_changes: dispatch.protocol == Protocol::Cumulative,
             job: self.job(dispatch, attempt),
             recorder,
             delivered: delivered.clone(),

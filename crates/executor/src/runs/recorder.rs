@@ -101,9 +101,23 @@ impl Recorder {
         }
     }
 
-    /// Takes in what changed in the workspace.
+    /// Takes in what changed in the workspace. If that isn't known, what was found before stands.
     pub(super) fn changes(&mut self, changes: FileChanges) {
-        self.facts.changes = changes;
+        if changes != FileChanges::default() {
+            self.facts.changes = changes;
+        }
+    }
+
+    /// Records what changed in the workspace while the turn goes on.
+    pub(super) fn changes_so_far(&mut self, changes: FileChanges) {
+        if changes == self.facts.changes {
+            return;
+        }
+        self.facts.changes = changes.clone();
+        match self.redactor.redact_value(changes) {
+            Ok(changes) => self.append(RecordBody::Changes(Box::new(changes))),
+            Err(error) => tracing::error!(%error, "what changed can't be redacted"),
+        }
     }
 
     /// Records the end, waits until it is on disk, and closes the log.

@@ -115,8 +115,8 @@ fn take_up(
         Some(ended) => ended,
         None => {
             let at_ms = clock.now_ms();
-            close(log, found.tool_called, at_ms)?;
             tracing::warn!(key = %name.key, attempt = %name.attempt, tool_called = found.tool_called, "turn was open when the executor ended");
+            close(log, found.tool_called, found.changes, at_ms)?;
             (RunStatus::Failed, at_ms)
         }
     };
@@ -147,6 +147,8 @@ struct Found {
     /// In milliseconds since 1970.
     began_ms: u64,
     tool_called: bool,
+    /// What it had changed in the workspace when that was last looked at.
+    changes: FileChanges,
     /// How and when (milliseconds since 1970) the turn ended, if it did.
     ended: Option<(RunStatus, u64)>,
 }
@@ -154,7 +156,7 @@ struct Found {
 fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
     let mut reader = log.reader(Seq::START);
     let mut header = None;
-    let (mut tool_called, mut ended) = (false, None);
+    let (mut tool_called, mut changes, mut ended) = (false, FileChanges::default(), None);
     loop {
         let records = reader.next_batch(1024, 1 << 20)?;
         if records.is_empty() {
@@ -169,6 +171,7 @@ fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
                         agent_core::AgentEvent::Tool(_) | agent_core::AgentEvent::Subagent(_)
                     )
                 }
+                RecordBody::Changes(found) => changes = found.into_inner(),
                 RecordBody::Gap { .. } => {}
                 RecordBody::Ended(end) => ended = Some((RunStatus::of(&end.kind), record.at_ms)),
             }
@@ -178,12 +181,18 @@ fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
         header,
         began_ms,
         tool_called,
+        changes,
         ended,
     }))
 }
 
 /// Ends a turn that was open.
-fn close(log: &TurnLog<TurnRecord>, tool_called: bool, at_ms: u64) -> Result<(), JournalError> {
+fn close(
+    log: &TurnLog<TurnRecord>,
+    tool_called: bool,
+    changes: FileChanges,
+    at_ms: u64,
+) -> Result<(), JournalError> {
     let tools = if tool_called {
         "Tools had been called, so it was not run again by itself"
     } else {
@@ -201,9 +210,9 @@ fn close(log: &TurnLog<TurnRecord>, tool_called: bool, at_ms: u64) -> Result<(),
         usage: None,
         tool_called,
         session: None,
-        changes: FileChanges::default(),
+        changes,
     };
-    // Our own words: there is no secret to find.
+    // Our own words, and what was redacted before: there is no secret to find.
     let end = redact_value(&Secrets::new(), end).expect("without secrets nothing changes");
     log.writer()?.append_last(&TurnRecord {
         at_ms,

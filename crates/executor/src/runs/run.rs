@@ -14,7 +14,12 @@ use redact::Secrets;
 use tokio::sync::watch;
 use wegent_protocol::{EndKind, Validation};
 
-use super::{RunStatus, marks::Marks, recorder::Recorder};
+use super::{
+    RunStatus,
+    glances::{Glances, Seen},
+    marks::Marks,
+    recorder::Recorder,
+};
 use crate::{logging::Covered, validate::Machine};
 
 /// The code of a turn whose first callback was refused.
@@ -75,6 +80,8 @@ pub(super) struct Run {
     pub(super) job: Job,
     /// Where what happens is written.
     pub(super) recorder: Recorder,
+    /// Whether what changes in the repository is told while the turn runs, and not only at its end.
+    pub(super) tells_changes: bool,
     /// How far it has been delivered.
     pub(super) delivered: watch::Receiver<Seq>,
     /// Prepares it.
@@ -95,6 +102,7 @@ impl Run {
         let Self {
             job,
             mut recorder,
+            tells_changes,
             delivered,
             preparer,
             secrets,
@@ -113,11 +121,13 @@ impl Run {
                     cancel: cancel.clone(),
                     secrets,
                 };
+                let (glances, seen) = Glances::new(tells_changes);
                 let recording = Recording {
                     recorder: &mut recorder,
                     marks: Marks::new(delivered),
+                    seen,
                 };
-                let work = recording.follow(work(*turn, &preparer, cx), receiver);
+                let work = recording.follow(work(*turn, &preparer, cx, glances), receiver);
                 match AssertUnwindSafe(work).catch_unwind().await {
                     Ok((result, changes)) => {
                         recorder.changes(changes);
@@ -160,7 +170,7 @@ async fn validated(asked: Validation, machine: &Machine, cancel: &Cancel) -> End
 type Worked = (Result<Outcome, AgentError>, FileChanges);
 
 /// Prepares the turn and runs it.
-async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Worked {
+async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>, glances: Glances) -> Worked {
     let task = turn.key.task;
     // What the preparation needs is given back before the agent runs.
     let prepared = Box::pin(preparer.prepare(turn, &cx)).await;
@@ -188,9 +198,8 @@ async fn work(turn: Turn, preparer: &Preparer, cx: PrepareCx<'_>) -> Worked {
     let cwd = workspace.cwd.display().to_string();
     let result = match events.emit(AgentEvent::Place { cwd }).await {
         Ok(()) => {
-            agent
-                .run(&turn, &workspace, TurnCx { events, cancel })
-                .await
+            let running = agent.run(&turn, &workspace, TurnCx { events, cancel });
+            glances.beside(running, &changes).await
         }
         Err(closed) => Err(closed.into()),
     };
@@ -226,6 +235,7 @@ fn not_prepared(error: PrepareError) -> Result<Outcome, AgentError> {
 struct Recording<'a> {
     recorder: &'a mut Recorder,
     marks: Marks,
+    seen: Seen,
 }
 
 impl Recording<'_> {
@@ -237,6 +247,7 @@ impl Recording<'_> {
                 biased;
                 Some(emitted) = events.next() => self.take(emitted),
                 () = self.marks.answer() => {}
+                Some(changes) = self.seen.next() => self.recorder.changes_so_far(changes),
                 worked = &mut running => break worked,
             }
         };

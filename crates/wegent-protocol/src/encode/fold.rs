@@ -93,6 +93,8 @@ impl Fold {
                 vec![Piece::Created]
             }
             RecordBody::Event(event) => self.event(event, record.at_ms),
+            // Told at the end.
+            RecordBody::Changes(_) => Vec::new(),
             RecordBody::Gap { dropped } => self.notice(&super::gap_notice(*dropped)),
             RecordBody::Ended(end) => self.end(end),
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use agent_core::{
-    AgentEvent, AgentKind, CancelReason, ErrorClass, PlanStatus, PlanStep, SessionId, SessionRef,
-    ToolEvent, ToolStatus, Usage,
+    AgentEvent, AgentKind, CancelReason, CommitMade, ErrorClass, FileChange, FileChangeKind,
+    FileChanges, PlanStatus, PlanStep, SessionId, SessionRef, ToolEvent, ToolStatus, Usage,
 };
 use serde_json::{Value, json};
 use testkit::{Callback, cumulative};
@@ -14,8 +14,8 @@ use wegent_protocol::{
 };
 
 use crate::support::{
-    begun, block, call, completed, ended, event, fixture_json, header, recorded, stamped, started,
-    text,
+    begun, block, call, completed, ended, event, fixture_json, header, recorded, redacted, stamped,
+    started, text,
 };
 
 fn cumulative_header(agent: AgentKind) -> TurnHeader {
@@ -339,4 +339,58 @@ fn the_oracle_stores_what_a_running_wegent_stored() {
         assert_eq!(stored.result, recorded["stored"]["result"], "{name}");
         assert_eq!(stored.status, recorded["stored"]["status"], "{name}");
     }
+}
+
+#[test]
+fn what_has_changed_is_shown_once_it_is_known() {
+    let changes = |paths: &[&str], commits: &[&str]| {
+        let file = |path: &&str| FileChange {
+            path: (*path).to_owned(),
+            kind: FileChangeKind::Modified,
+            additions: 3,
+            deletions: 1,
+            binary: false,
+        };
+        let commit = |message: &&str| CommitMade {
+            id: "c0ffee".repeat(6),
+            message: (*message).to_owned(),
+            author: "Ada".into(),
+            email: "ada@example.invalid".into(),
+            at_seconds: 0,
+            files: 1,
+            additions: 3,
+            deletions: 1,
+        };
+        FileChanges {
+            files: paths.iter().map(file).collect(),
+            commits: commits.iter().map(commit).collect(),
+            ..FileChanges::default()
+        }
+    };
+    let so_far = changes(&["a"], &[]);
+    let end = wegent_protocol::TurnEnd {
+        kind: EndKind::Completed {
+            text: "Done.".into(),
+            stop: agent_core::StopReason::EndTurn,
+        },
+        usage: None,
+        tool_called: true,
+        session: None,
+        changes: changes(&["a", "b"], &["Say more"]),
+    };
+    let records = stamped(vec![
+        begun(cumulative_header(AgentKind::Codex)),
+        text("Done."),
+        RecordBody::Changes(Box::new(redacted(so_far))),
+        RecordBody::Ended(Box::new(redacted(end))),
+    ]);
+    let callbacks = callbacks(&sent(&records, 1));
+    let workbench = |number: usize| &callbacks[number].body["result"]["workbench"];
+    let files = |number: usize| workbench(number)["file_changes"].as_array().unwrap().len();
+    let last = callbacks.len() - 1;
+    assert_eq!((files(1), files(last - 1), files(last)), (0, 1, 2));
+    assert_eq!(workbench(last - 1)["summary"], "Do it.");
+    let summary = workbench(last)["summary"].as_str().unwrap();
+    assert!(summary.starts_with("### commit id: c0ffee"), "{summary}");
+    assert!(summary.ends_with("\n\nSay more\n\n---\n\n"), "{summary}");
 }

@@ -1,6 +1,6 @@
 //! The panel beside the conversation: task, repository, files changed.
 
-use std::path::Path;
+use std::{borrow::Cow, fmt::Write as _, path::Path};
 
 use agent_core::{CommitMade, FileChange, FileChangeKind, FileChanges, TaskId};
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub(super) struct Workbench<'a> {
     sessions: u32,
     premium_requests: u32,
     last_updated: String,
-    summary: &'a str,
+    summary: Cow<'a, str>,
     changes: [(); 0],
     original_prompt: &'a str,
     #[serde(rename = "file_changes")]
@@ -106,7 +106,7 @@ impl<'a> Workbench<'a> {
             sessions: 1,
             premium_requests: 0,
             last_updated: iso(at_ms),
-            summary: beginning(summary, MAX_TEXT),
+            summary: beginning(summary, MAX_TEXT).into(),
             changes: [],
             original_prompt: beginning(&facts.prompt, MAX_TEXT),
             file_changes: Vec::new(),
@@ -127,8 +127,12 @@ impl<'a> Workbench<'a> {
         self.completed_time = iso(at_ms);
     }
 
-    /// Adds what a turn left behind.
+    /// Adds what a turn has changed. Once it has made commits they are its summary.
     pub(super) fn changed(&mut self, changes: &FileChanges) {
+        if !changes.commits.is_empty() {
+            let list = list(&changes.commits);
+            self.summary = beginning(&list, MAX_TEXT).to_owned().into();
+        }
         self.file_changes = changes.files.iter().take(MAX_FILES).map(changed).collect();
         let git = &mut self.git_info;
         git.task_commits = changes.commits.iter().map(task_commit).collect();
@@ -144,6 +148,16 @@ impl<'a> Workbench<'a> {
             git.target_branch.clone_from(branch);
         }
     }
+}
+
+/// Commits as Markdown.
+fn list(commits: &[CommitMade]) -> String {
+    let mut list = String::new();
+    for CommitMade { id, message, .. } in commits {
+        // Writing into a string can't fail.
+        let _ = write!(list, "### commit id: {id}\n\n{}\n\n---\n\n", message.trim());
+    }
+    list
 }
 
 fn changed(change: &FileChange) -> ChangedFile {
