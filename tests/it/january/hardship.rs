@@ -9,6 +9,7 @@ use testkit::{
     model::{Ending, Options},
     roles,
 };
+use tokio::time::Instant;
 use wegent_executor_tests::{API_KEY, PATIENCE, World, private_folder};
 
 use super::{AGENTS, TASK, TURN, completed, real_world};
@@ -68,17 +69,21 @@ async fn an_outage_in_the_middle_of_an_answer_costs_nothing_but_time() {
     let Some(world) = world_with(test, model).await else {
         return;
     };
-    for (task, (agent, payload, _)) in (1..).zip(AGENTS) {
+    // Long, and for as long as the answer takes.
+    let outages = [Duration::from_secs(20), Duration::ZERO];
+    for (task, ((agent, payload, _), outage)) in (1..).zip(AGENTS.into_iter().zip(outages)) {
         let subtask = task * 10;
         world.model.forget();
         let turn = payload(&world, task, subtask, "Count. #script:slow");
         streams(&world, &turn.0, subtask).await;
         world.backend.go_away().await;
+        let back = Instant::now() + outage;
         let finished = world.model.wait_for(PATIENCE, |requests| {
             let over = |request: &testkit::model::SeenRequest| request.ending == Ending::Finished;
             !requests.is_empty() && requests.iter().all(over)
         });
         assert!(finished.await, "{agent}: {}", world.executor.log());
+        tokio::time::sleep_until(back).await;
         world.backend.come_back().await.unwrap();
         let stored = world.stored(subtask).await;
         assert_eq!(stored.status, "COMPLETED", "{agent}");
@@ -172,29 +177,24 @@ async fn very_long_lines_and_garbage_are_survived() {
 }
 
 #[tokio::test]
-async fn a_question_ends_the_turn_as_its_text_and_the_next_message_follows() {
-    let folder = private_folder();
-    let codex = roles::install_fake_codex(folder.path()).unwrap();
-    let world = World::with_cli(&codex, Options::default(), |_| {}).await;
-    let ask = r#"#fake:ask item/tool/requestUserInput {"questions": [{"id": "q", "question": "Which colour?", "options": [{"label": "Red", "description": ""}, {"label": "Blue", "description": ""}]}]}"#;
-    let stored = completed(&world, &world.flat(1, 10, ask)).await;
-    assert_eq!(stored.value(), "Which colour?\n- Red\n- Blue");
-    let thread = stored.result["resume_session_id"].clone();
-    assert!(thread.is_string(), "{stored:#?}");
-    let answer = world.flat(1, 11, "#fake:say Blue it is.");
-    let stored = completed(&world, &answer.with("resume_session_id", thread)).await;
-    assert_eq!(stored.value(), "Blue it is.");
-}
-
-/// Claude asks by a tool of its own.
-#[tokio::test]
-async fn a_question_of_claude_is_the_end_of_its_turn() {
-    let Some(world) = real_world("a_question_of_claude_is_the_end_of_its_turn").await else {
+async fn a_question_is_the_end_of_its_turn_and_the_next_message_its_answer() {
+    let test = "a_question_is_the_end_of_its_turn_and_the_next_message_its_answer";
+    let Some(world) = real_world(test).await else {
         return;
     };
-    let turn = world.flat_claude(TASK, TURN, "Go. #script:ask");
-    let stored = completed(&world, &turn).await;
-    assert!(!stored.value().is_empty(), "{stored:#?}");
+    for (task, (agent, payload, key)) in (1..).zip(AGENTS) {
+        let turn = payload(&world, task, task * 10, "Ask me. #script:ask");
+        let asked = completed(&world, &turn).await;
+        let (value, id) = (asked.value(), asked.result[key].clone());
+        assert!(
+            value.contains("color?") && value.contains("\n- Blue"),
+            "{agent}: {value}"
+        );
+        let answer = payload(&world, task, task * 10 + 1, "Blue. #script:remember");
+        let next = completed(&world, &answer.with(key, id.clone())).await;
+        assert!(next.value().contains("Ask me."), "{agent}: {next:#?}");
+        assert_eq!(next.result[key], id, "{agent}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What a deployment does with a task from its first message on: stages, files, follow-ups, another container.
 
-use std::fs;
+use std::{fs, ops::RangeFrom};
 
 use serde_json::json;
 use testkit::cumulative::Stored;
@@ -130,4 +130,48 @@ async fn the_conversation_goes_on_in_a_new_container() {
             next.value()
         );
     }
+}
+
+/// Whether a second turn of each agent knows what the first one was told.
+async fn knows_of_the_first(
+    world: &World,
+    tasks: RangeFrom<i64>,
+    change: fn(FlatTurn, &str) -> FlatTurn,
+) -> [bool; 2] {
+    let mut known = [true; 2];
+    for (task, (known, (_, payload, key))) in tasks.zip(known.iter_mut().zip(AGENTS)) {
+        let first = payload(world, task, task * 10, "The word is heron. #script:text");
+        let first = completed(world, &first).await;
+        let next = payload(world, task, task * 10 + 1, "And now? #script:remember");
+        let next = next.with(key, first.result[key].clone());
+        let next = completed(world, &change(next, key)).await;
+        *known = next.value().contains("heron");
+        assert_eq!(next.result[key] == first.result[key], *known, "{next:#?}");
+        // What was asked for is nothing to tell of.
+        assert!(next.value().starts_with("I remember"), "{}", next.value());
+    }
+    known
+}
+
+#[tokio::test]
+async fn going_on_can_be_switched_off_by_the_platform_and_by_the_operator() {
+    let test = "going_on_can_be_switched_off_by_the_platform_and_by_the_operator";
+    let Some(mut world) = real_world(test).await else {
+        return;
+    };
+    // As the platform sends it: no id for Codex, a random one for Claude Code.
+    let platform = |mut turn: FlatTurn, key: &str| {
+        match key {
+            "resume_session_id" => drop(turn.0.as_object_mut().unwrap().remove(key)),
+            _ => turn.0[key] = json!("f4b1c9b2-6a39-4be0-9d0a-1f7a2c5d8e60"),
+        }
+        turn.with("retry_mode", json!("new_session"))
+    };
+    assert_eq!(knows_of_the_first(&world, 1.., platform).await, [false; 2]);
+    world.executor.kill().await;
+    let settings = world.executor.settings_mut();
+    settings.set("CODE_SHELL_RESUME_ENABLED", "false");
+    world.executor.start_again().await;
+    let as_it_is = |turn: FlatTurn, _: &str| turn;
+    assert_eq!(knows_of_the_first(&world, 3.., as_it_is).await, [false; 2]);
 }
