@@ -21,6 +21,7 @@ mod processes;
 mod replay;
 mod requests;
 mod routes;
+mod run_command;
 mod secrets;
 mod sessions;
 mod team;

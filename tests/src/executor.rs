@@ -91,6 +91,17 @@ impl Settings {
         }
     }
 
+    /// As a person starts it: agents may write in their working folder only.
+    pub fn outside_of_a_container(&mut self) -> &mut Self {
+        self.env.remove("EXECUTOR_MODE");
+        if self.env.remove("PORT").is_some() {
+            self.args = ["serve", "--port", &self.port.to_string()]
+                .map(str::to_owned)
+                .into();
+        }
+        self
+    }
+
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
         self.env.insert(name.to_owned(), value.into());

@@ -143,11 +143,13 @@ impl Host {
                 None => Verdict::Denied("There is no plan to approve yet. Write one first."),
             },
             _ if self.is_allowed(tool) => Verdict::Allowed,
+            _ if self.standing.asks => {
+                Verdict::Asked(Box::new(questions::of_permission(tool, input, call)))
+            }
             _ if self.access == Access::WorkspaceWrite => Verdict::Denied(
                 "This is not permitted here, and nobody can be asked. Work within the working folder.",
             ),
-            _ if !self.standing.asks => Verdict::Allowed,
-            _ => Verdict::Asked(Box::new(questions::of_permission(tool, input, call))),
+            _ => Verdict::Allowed,
         }
     }
 
@@ -208,9 +210,12 @@ mod tests {
         let allowed = ask(&mut full, bash());
         assert_eq!(allowed["response"]["behavior"], "allow");
         assert_eq!(allowed["response"]["updatedInput"]["command"], "ls");
-        let mut narrow = host(Access::WorkspaceWrite, true);
+        let mut narrow = host(Access::WorkspaceWrite, false);
         assert_eq!(ask(&mut narrow, bash())["response"]["behavior"], "deny");
         assert!(narrow.take_asked().is_none(), "nobody can be asked there");
+        let mut narrow = host(Access::WorkspaceWrite, true);
+        ask(&mut narrow, bash());
+        assert!(narrow.take_asked().is_some());
         assert_eq!(
             ask(&mut full, json!({"subtype": "new"}))["subtype"],
             "error"

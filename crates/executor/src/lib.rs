@@ -23,6 +23,7 @@ pub mod config;
 pub mod courier;
 pub mod doctor;
 pub mod factory;
+mod form;
 pub mod heartbeat;
 pub mod http;
 pub mod logging;

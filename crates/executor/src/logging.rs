@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -106,7 +106,7 @@ pub fn init(config: &LogConfig, secrets: LogSecrets) -> Result<(), TryInitError>
     let filter = EnvFilter::new(&config.filter);
     tracing_subscriber::fmt()
         .with_writer(Stderr(secrets))
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(false)
         .with_env_filter(filter)
         .finish()
         .try_init()

@@ -1,29 +1,35 @@
 //! `wegent-executor run`: one turn at a terminal, without Wegent.
 //!
 //! The turn takes the same way as one of Wegent's: a request in Wegent's form is decoded, run and delivered; only the
-//! reader of the callbacks is the terminal.
+//! reader of the callbacks is the terminal. Where a person sits there, the agent may ask: the answer is one more turn.
 
-use std::{fs, io, path::Path, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use agent_core::{AgentKind, SubtaskId, TaskId, workspace::create_private};
 use http_client::{ClientError, HttpClients};
 use journal::{Store, StoreError};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use wegent_protocol::DecodeError;
 
 use crate::{
     cli::{Run, Shell},
     clock::Clock,
-    config::{Access, Config, Mode},
+    config::{Access, Approvals, Config, Mode},
     courier::RetryPolicy,
     logging::LogSecrets,
     outlets::Outlets,
     runs::{SubmitError, Turns, registry},
     service::{codex_agent, services},
-    terminal::{Ending, Terminal},
+    terminal::{Asked, Ending, Reader, Terminal},
 };
 
 /// How long the processes of a turn may take to end after it.
@@ -93,6 +99,11 @@ pub async fn run(arguments: Run, mut config: Config, log: LogSecrets) -> Result<
     if arguments.full_access {
         config.access = Access::Full;
     }
+    let reader = reader(&arguments);
+    let asks = reader == Reader::PersonWhoAnswers && config.access == Access::Workspace;
+    if asks {
+        config.codex.approvals.get_or_insert(Approvals::OnRequest);
+    }
     let cwd = folder(arguments.cwd.as_deref())?;
     let key = api_key(&arguments, &config)?;
     let tasks = config.paths.executor_home.join("tasks");
@@ -104,16 +115,12 @@ pub async fn run(arguments: Run, mut config: Config, log: LogSecrets) -> Result<
         .executor_home
         .join("codex")
         .join(task.to_string());
-    let body = request(&arguments, key.as_ref(), task, &cwd);
-    let dispatch = wegent_protocol::decode(&body)?;
-
     let journal = tasks.join(task.to_string()).join("journal");
     let store = Store::open(&journal)?;
     let clients = HttpClients::new(config.proxies.clone())?;
-    let terminal = Arc::new(Terminal::new(arguments.json));
+    let terminal = Arc::new(Terminal::new(reader));
     let outlets = Outlets::Fixed(terminal.clone());
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let mut term = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut stop = Stop::new().map_err(RunError::Signals)?;
     let (turns, runs) = registry(services(
         &config,
         codex_agent(&config),
@@ -125,11 +132,34 @@ pub async fn run(arguments: Run, mut config: Config, log: LogSecrets) -> Result<
     ))?;
     let mut work = tokio::task::JoinSet::new();
     work.spawn(runs.run());
-    turns.submit(dispatch).await?;
-    let ending = tokio::select! {
-        ending = terminal.ended() => ending,
-        _ = interrupt.recv() => cancel(&turns, task, &terminal).await,
-        _ = term.recv() => cancel(&turns, task, &terminal).await,
+    let request = Request {
+        arguments: &arguments,
+        key: key.as_ref(),
+        task,
+        cwd: &cwd,
+        asks,
+    };
+    let mut dispatch = wegent_protocol::decode(&request.first())?;
+    let ending = loop {
+        turns.submit(dispatch).await?;
+        let ending = tokio::select! {
+            ending = terminal.ended() => ending,
+            () = stop.asked() => cancel(&turns, task, &terminal).await,
+        };
+        let Ending::Asked(asked) = ending else {
+            break ending;
+        };
+        if reader != Reader::PersonWhoAnswers {
+            break Ending::Completed;
+        }
+        let answers = tokio::select! {
+            answers = answers(&asked) => answers,
+            () = stop.asked() => None,
+        };
+        let Some(answers) = answers else {
+            break Ending::Cancelled;
+        };
+        dispatch = wegent_protocol::decode(&request.answer(&asked, answers))?;
     };
     let _ = tokio::time::timeout(SHUTDOWN_LIMIT, turns.shutdown()).await;
     work.shutdown().await;
@@ -137,10 +167,57 @@ pub async fn run(arguments: Run, mut config: Config, log: LogSecrets) -> Result<
     let _ = fs::remove_dir_all(journal);
     let _ = fs::remove_dir_all(home);
     Ok(match ending {
-        Ending::Completed => 0,
+        Ending::Completed | Ending::Asked(_) => 0,
         Ending::Failed => 1,
         Ending::Cancelled => 130,
     })
+}
+
+/// Who reads what the agent says.
+fn reader(arguments: &Run) -> Reader {
+    if arguments.json {
+        Reader::Program
+    } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        Reader::PersonWhoAnswers
+    } else {
+        Reader::Person
+    }
+}
+
+/// Signals that end the turn.
+struct Stop {
+    interrupt: Signal,
+    term: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            term: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
+}
+
+/// What the person answers; `None` if the input ends.
+async fn answers(asked: &Asked) -> Option<Map<String, Value>> {
+    let form = asked.form.clone();
+    // Reading can't be called off, but nobody waits for it when the process ends.
+    let reading = move || form.fill(&mut io::stdin().lock(), &mut io::stdout().lock());
+    match tokio::task::spawn_blocking(reading).await.ok()? {
+        Ok(answers) => answers,
+        Err(error) => {
+            tracing::error!(%error, "the answer can't be read");
+            None
+        }
+    }
 }
 
 async fn cancel(turns: &impl Turns, task: TaskId, terminal: &Terminal) -> Ending {
@@ -195,32 +272,60 @@ fn task_for(tasks: &Path, cwd: &Path, continue_last: bool) -> Result<TaskId, Run
     Ok(task)
 }
 
-/// The request that Wegent would have sent.
-fn request(arguments: &Run, key: Option<&SecretString>, task: TaskId, cwd: &Path) -> Vec<u8> {
-    let subtask = SubtaskId(i64::try_from(Clock::System.now_ms()).unwrap_or(i64::MAX));
-    let own_login = key.is_none() && arguments.base_url.is_none();
-    let body = json!({
-        "model": arguments.model.as_deref().unwrap_or_default(),
-        "input": arguments.prompt,
-        "background": true,
-        "metadata": {
-            "task_id": task,
-            "subtask_id": subtask,
-            "bot": [{
-                "id": "run",
-                "name": "run",
-                "shell_type": AgentKind::from(arguments.shell).shell_type(),
-                "cwd": cwd,
-            }],
-        },
-        "model_config": {
-            "model_id": arguments.model,
-            "base_url": arguments.base_url,
-            "api_key": key.map(SecretString::expose_secret),
-            "runtime_config": { "codex": { "use_user_config": own_login } },
-        },
-    });
-    body.to_string().into_bytes()
+/// The requests that Wegent would have sent.
+struct Request<'a> {
+    arguments: &'a Run,
+    key: Option<&'a SecretString>,
+    task: TaskId,
+    cwd: &'a Path,
+    /// Whether Claude Code asks before it does more than to edit in its folder; Codex is told by its configuration.
+    asks: bool,
+}
+
+impl Request<'_> {
+    fn first(&self) -> Vec<u8> {
+        self.body(&self.arguments.prompt, Value::Null)
+    }
+
+    /// The one that answers a question.
+    fn answer(&self, asked: &Asked, answers: Map<String, Value>) -> Vec<u8> {
+        let answer = json!({
+            "tool_use_id": asked.call,
+            "status": "answered",
+            "answers": answers,
+        });
+        self.body("I have answered your question.", answer)
+    }
+
+    fn body(&self, input: &str, answer: Value) -> Vec<u8> {
+        let arguments = self.arguments;
+        let subtask = SubtaskId(i64::try_from(Clock::System.now_ms()).unwrap_or(i64::MAX));
+        let own_login = self.key.is_none() && arguments.base_url.is_none();
+        let body = json!({
+            "model": arguments.model.as_deref().unwrap_or_default(),
+            "input": input,
+            "background": true,
+            "metadata": {
+                "task_id": self.task,
+                "subtask_id": subtask,
+                "bot": [{
+                    "id": "run",
+                    "name": "run",
+                    "shell_type": AgentKind::from(arguments.shell).shell_type(),
+                    "cwd": self.cwd,
+                }],
+                "claude_permission_mode": self.asks.then_some("acceptEdits"),
+                "interactive_form_answer": answer,
+            },
+            "model_config": {
+                "model_id": arguments.model,
+                "base_url": arguments.base_url,
+                "api_key": self.key.map(SecretString::expose_secret),
+                "runtime_config": { "codex": { "use_user_config": own_login } },
+            },
+        });
+        body.to_string().into_bytes()
+    }
 }
 
 /// The model's key. There may be none for a provider that wants none, or where Codex has a login of its own: that is in

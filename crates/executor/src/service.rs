@@ -243,7 +243,7 @@ fn codex_config(config: &Config) -> codex_agent::CodexConfig {
         },
         idle: config.codex.idle,
         question: config.codex.question,
-        approvals: match config.codex.approvals {
+        approvals: match config.codex.approvals.unwrap_or_default() {
             Approvals::Never => codex_agent::Approvals::Never,
             Approvals::OnRequest => codex_agent::Approvals::OnRequest,
             Approvals::Untrusted => codex_agent::Approvals::Untrusted,

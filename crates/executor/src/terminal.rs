@@ -1,6 +1,9 @@
 //! The terminal as the reader of a turn's callbacks.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
 
 use agent_core::FORM_TOOL;
 use bytes::Bytes;
@@ -8,23 +11,49 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::courier::{Label, Posted, Transport};
+use crate::{
+    courier::{Label, Posted, Transport},
+    form::Form,
+};
 
 /// How a turn ended, as its reader sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// With an answer.
     Completed,
+    /// With a question.
+    Asked(Asked),
     /// With an error.
     Failed,
     /// It was cancelled.
     Cancelled,
 }
 
-/// Prints callbacks: as they are, or as a person reads them.
+/// What a turn asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The call that asks: the answer names it.
+    pub call: String,
+    /// The questions.
+    pub form: Form,
+}
+
+/// In which form callbacks are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// As they are, for a program.
+    Program,
+    /// As text, for a person who may read it later.
+    Person,
+    /// As text, for a person who answers questions: those are left to whoever asks them.
+    PersonWhoAnswers,
+}
+
+/// Prints callbacks.
 #[derive(Debug)]
 pub struct Terminal {
-    json: bool,
+    reader: Reader,
+    asked: Mutex<Asked>,
     ended: watch::Sender<Option<Ending>>,
 }
 
@@ -51,6 +80,7 @@ struct Data {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Item {
+    call_id: String,
     arguments: String,
 }
 
@@ -58,26 +88,6 @@ struct Item {
 #[serde(default)]
 struct Response {
     silent_exit: bool,
-}
-
-/// The questions of a form.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Form {
-    questions: Vec<Question>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Question {
-    question: String,
-    options: Option<Vec<Choice>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Choice {
-    label: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,36 +98,48 @@ struct Block {
 }
 
 impl Terminal {
-    /// A terminal that prints JSON lines or text.
-    pub fn new(json: bool) -> Self {
+    /// A terminal with such a reader.
+    pub fn new(reader: Reader) -> Self {
         Self {
-            json,
+            reader,
+            asked: Mutex::default(),
             ended: watch::Sender::new(None),
         }
     }
 
-    /// Waits for the turn's end.
+    /// Waits for the turn's end; the next call waits for the next turn's.
     pub async fn ended(&self) -> Ending {
         let mut ended = self.ended.subscribe();
-        let ending = ended
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|ending| *ending);
-        ending.unwrap_or(Ending::Failed)
+        let _ = ended.wait_for(Option::is_some).await;
+        self.ended.send_replace(None).unwrap_or(Ending::Failed)
     }
 
     fn print(&self, body: &Bytes) -> io::Result<()> {
         let callback: Callback = serde_json::from_slice(body).unwrap_or_default();
         let mut out = io::stdout().lock();
-        if self.json {
-            out.write_all(body)?;
-            out.write_all(b"\n")?;
-        } else {
-            print_text(&callback, &mut out)?;
+        match self.reader {
+            Reader::Program => {
+                out.write_all(body)?;
+                out.write_all(b"\n")?;
+            }
+            Reader::Person => print_text(&callback, &mut out)?,
+            Reader::PersonWhoAnswers if asks(&callback) => {}
+            Reader::PersonWhoAnswers => print_text(&callback, &mut out)?,
         }
         out.flush()?;
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let ending = match callback.event_type.as_str() {
+            "response.output_item.done" => {
+                let Item { call_id, arguments } = callback.data.item;
+                *asked = Asked {
+                    call: call_id,
+                    form: Form::of_arguments(&arguments),
+                };
+                return Ok(());
+            }
+            "response.completed" if callback.data.response.silent_exit => {
+                Ending::Asked(std::mem::take(&mut asked))
+            }
             "response.completed" => Ending::Completed,
             "response.incomplete" => Ending::Cancelled,
             "error" => Ending::Failed,
@@ -125,6 +147,15 @@ impl Terminal {
         };
         self.ended.send_replace(Some(ending));
         Ok(())
+    }
+}
+
+/// Whether this is a question, or says that the turn waits for its answer.
+fn asks(callback: &Callback) -> bool {
+    match callback.event_type.as_str() {
+        "response.output_item.done" => true,
+        "response.completed" => callback.data.response.silent_exit,
+        _ => false,
     }
 }
 
@@ -142,7 +173,7 @@ fn print_text(callback: &Callback, out: &mut impl Write) -> io::Result<()> {
             ),
             None => Ok(()),
         },
-        "response.output_item.done" => print_form(&callback.data.item.arguments, out),
+        "response.output_item.done" => Form::of_arguments(&callback.data.item.arguments).show(out),
         "response.completed" if callback.data.response.silent_exit => {
             writeln!(out, "\nAnswer with `run --continue`.")
         }
@@ -155,17 +186,6 @@ fn print_text(callback: &Callback, out: &mut impl Write) -> io::Result<()> {
         ),
         _ => Ok(()),
     }
-}
-
-fn print_form(arguments: &str, out: &mut impl Write) -> io::Result<()> {
-    let form: Form = serde_json::from_str(arguments).unwrap_or_default();
-    for Question { question, options } in form.questions {
-        writeln!(out, "\n? {question}")?;
-        for Choice { label } in options.unwrap_or_default() {
-            writeln!(out, "  - {label}")?;
-        }
-    }
-    Ok(())
 }
 
 /// The most telling argument of a tool call, on one line.

@@ -75,6 +75,11 @@ pub fn workspace_root() -> PathBuf {
         .map_or_else(|| here.to_owned(), Path::to_owned)
 }
 
+/// The script that drives a program in a terminal, as a person would; it says how.
+pub fn terminal_driver() -> PathBuf {
+    workspace_root().join("crates/testkit/drive.py")
+}
+
 fn modules() -> PathBuf {
     workspace_root().join("tests/cli/node_modules")
 }

@@ -319,10 +319,11 @@ async fn the_interactive_form_works_in_a_terminal() {
     fs::write(stage.path("steps"), steps).unwrap();
     stage.start().await;
     stage.ready().await;
-    let drive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/pty/drive.py");
     let mut driver = command(&stage, Path::new("/usr/bin/env"), &claude);
     driver
-        .args(["python3", drive, "80"])
+        .arg("python3")
+        .arg(testkit::cli::terminal_driver())
+        .arg("80")
         .arg(claude_codex())
         .envs([("TERM", "xterm-256color"), ("LANG", "C.UTF-8")])
         .env("PATH", env!("PATH"))

@@ -192,8 +192,9 @@ pub struct CodexConfig {
     pub idle: Duration,
     /// How long an app-server may wait for the answer to its question before it is given back.
     pub question: Duration,
-    /// When it asks the person whether it may do something.
-    pub approvals: Approvals,
+    /// When it asks the person whether it may do something. If nothing is said: never, but on request where a person sits
+    /// at a terminal.
+    pub approvals: Option<Approvals>,
     /// How many app-servers may be alive at once.
     pub max_servers: usize,
     /// Which turns it gets beside its own.
@@ -224,7 +225,7 @@ impl Default for CodexConfig {
             turn_timeout: Duration::from_secs(86_400),
             idle: Duration::from_secs(600),
             question: Duration::from_secs(3600),
-            approvals: Approvals::Never,
+            approvals: None,
             max_servers: 32,
             routing: Routing::default(),
         }

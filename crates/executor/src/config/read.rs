@@ -310,7 +310,7 @@ fn codex(reader: &mut Reader<'_>) -> CodexConfig {
         question: reader
             .seconds(names::WEGENT_CODEX_QUESTION_SECONDS)
             .unwrap_or(default.question),
-        approvals: approvals(reader).unwrap_or(default.approvals),
+        approvals: approvals(reader),
         max_servers: reader
             .parsed(
                 names::WEGENT_CODEX_MAX_SERVERS,

@@ -72,6 +72,9 @@ const NETWORK: [&str; 11] = [
     "CODEX_CA_CERTIFICATE",
 ];
 
+/// Lets the agents do whatever the person may.
+const FULL_ACCESS: &str = "WEGENT_FULL_ACCESS";
+
 /// Who answers.
 pub(crate) enum Provider {
     /// The test kit's scripted model.
@@ -114,14 +117,16 @@ impl Provider {
         }
     }
 
-    /// Gives the executor what it needs to reach the provider.
+    /// Gives the executor what it needs to reach the provider. The script is ours; what a real model does nobody knows,
+    /// so it gets no more than `WEGENT_FULL_ACCESS` gives it.
     pub(crate) fn prepare(&self, settings: &mut Settings) {
         if let Self::Real { .. } = self {
-            for name in NETWORK {
+            for name in NETWORK.into_iter().chain([FULL_ACCESS]) {
                 if let Some(value) = variable(name) {
                     settings.set(name, value);
                 }
             }
+            settings.outside_of_a_container();
         }
     }
 
