@@ -1,62 +1,82 @@
-//! What cumulative callbacks cost: each repeats the answer so far.
+//! What callbacks cost: cumulative ones each repeat the answer.
 
 use std::time::Duration;
 
+use testkit::Callback;
 use wegent_executor_tests::World;
 
 use crate::{measure::fake_world, sample::Row};
 
 /// How long a delta is.
 const DELTA: usize = 20;
-/// The sizes of answers in bytes, and whether they are also written slowly.
-const ANSWERS: [(usize, &str, bool); 3] = [
-    (10_000, "10 KB", true),
-    (100_000, "100 KB", true),
-    (1_000_000, "1 MB", false),
-];
+/// The sizes of answers in bytes.
+const ANSWERS: [(usize, &str); 3] = [(10_000, "10 KB"), (100_000, "100 KB"), (1_000_000, "1 MB")];
+/// Deltas in a second; 0: as fast as it goes.
+const PACES: [(u32, &str); 2] = [(0, "flat out"), (200, "at 200 deltas a second")];
+/// Longer answers than this one are only written slowly where that is all that is measured: it takes minutes.
+const LONG: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// In which form the callbacks go out.
+#[derive(Clone, Copy)]
+enum Form {
+    Cumulative,
+    Responses,
+}
+
 /// Bytes posted for answers of several sizes.
-pub(crate) async fn posted() -> Vec<Row> {
+pub(crate) async fn posted(long_ones: bool) -> Vec<Row> {
     let (world, _cli) = fake_world().await;
     let mut rows = Vec::new();
     let mut subtask = 0;
-    for (size, name, slow) in ANSWERS {
-        for rate in [Some(0), slow.then_some(200)].into_iter().flatten() {
-            subtask += 1;
-            rows.push(answer(&world, subtask, size, name, rate).await);
+    for form in [Form::Cumulative, Form::Responses] {
+        for (size, name) in ANSWERS {
+            for (rate, pace) in PACES {
+                if rate == 0 || size <= LONG || long_ones {
+                    subtask += 1;
+                    let how = format!("{name} {pace}");
+                    rows.push(answer(&world, form, subtask, size, rate, &how).await);
+                }
+            }
         }
     }
     rows
 }
 
-async fn answer(world: &World, subtask: i64, size: usize, name: &str, rate: u32) -> Row {
+async fn answer(world: &World, form: Form, subtask: i64, size: usize, rate: u32, how: &str) -> Row {
     let count = size / DELTA;
     let prompt = format!("#fake:deltas count={count} rate={rate} size={DELTA}");
-    let turn = world.flat(subtask, subtask, &prompt);
-    world.execute(&turn).await;
+    let figure = match form {
+        Form::Cumulative => {
+            world.execute(&world.flat(subtask, subtask, &prompt)).await;
+            "bytes of cumulative callbacks"
+        }
+        Form::Responses => {
+            world.dispatch(&world.turn(subtask, subtask, &prompt)).await;
+            "bytes of callbacks"
+        }
+    };
     let end = world.backend.wait_end(subtask, 1, PATIENCE).await;
-    let end = end.expect("the turn ends");
-    let callbacks = world.backend.callbacks(subtask);
-    let bytes: usize = callbacks
-        .iter()
-        .map(|callback| callback.body.to_string().len())
-        .sum();
+    end.expect("the turn ends");
+    told(figure, size, how, &world.backend.callbacks(subtask))
+}
+
+fn told(figure: &'static str, size: usize, how: &str, callbacks: &[Callback]) -> Row {
+    let length = |callback: &Callback| callback.body.to_string().len();
+    let bytes: usize = callbacks.iter().map(length).sum();
+    // The last two repeat the answer whatever the pace.
+    let (on_the_way, _) = callbacks.split_at(callbacks.len().saturating_sub(2));
+    let on_the_way: usize = on_the_way.iter().map(length).sum();
     let starts: Vec<u64> = callbacks.iter().map(|callback| callback.arrived).collect();
     let gap = starts.windows(2).map(|pair| pair[1] - pair[0]).max();
-    let seconds = (end.arrived - starts[0]) as f64 / 1e6;
-    let pace = if rate == 0 {
-        "flat out".to_owned()
-    } else {
-        format!("at {rate} deltas a second")
-    };
+    let seconds = (starts[starts.len() - 1] - starts[0]) as f64 / 1e6;
     Row::new(
-        "bytes of cumulative callbacks",
+        figure,
         format!("{:.1} × the answer", bytes as f64 / size as f64),
         format!(
-            "{name} {pace}: {bytes} bytes in {} callbacks and {seconds:.1} s ({:.0} KB/s), {:.2} s apart at most",
+            "{how}: {bytes} bytes in {} callbacks and {seconds:.1} s; on the way {:.0} KB/s, {:.2} s apart at most",
             callbacks.len(),
-            bytes as f64 / 1000.0 / seconds.max(0.001),
+            on_the_way as f64 / 1000.0 / seconds.max(0.001),
             gap.unwrap_or_default() as f64 / 1e6
         ),
     )

@@ -4,6 +4,8 @@
 //! The executor is the one that was built with this program. Everything else runs on the same machine and shares its
 //! cores: the fake Wegent lives in this process, and the CLI is this program again (the test kit's fake Codex, which
 //! answers at once and notes when it wrote a delta), except where the table says otherwise.
+//!
+//! `figures bytes` measures only what callbacks cost, and that of long answers that are written slowly too.
 
 mod bytes;
 mod machine;
@@ -23,7 +25,12 @@ fn main() -> ExitCode {
         }
     };
     let load_before = machine::load();
-    let rows = runtime.block_on(all());
+    let only_bytes = std::env::args().nth(1).is_some_and(|word| word == "bytes");
+    let rows = if only_bytes {
+        runtime.block_on(bytes::posted(true))
+    } else {
+        runtime.block_on(all())
+    };
     println!(
         "`make bench`, {}; load average before: {load_before}.\n",
         machine::describe()
@@ -40,7 +47,7 @@ async fn all() -> Vec<Row> {
     rows.extend(measure::turns().await);
     rows.extend(measure::real_codex().await);
     rows.extend(measure::deltas().await);
-    rows.extend(bytes::posted().await);
+    rows.extend(bytes::posted(false).await);
     rows.push(measure::size());
     rows
 }
