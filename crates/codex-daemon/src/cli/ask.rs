@@ -10,9 +10,9 @@ use std::{
 
 use super::{
     CliError, Cx,
-    arguments::{AskArguments, TargetArguments},
     control::starter,
     print_json,
+    values::{AskArguments, TargetArguments},
 };
 use crate::{
     client::{Client, ClientError, Connect, Patience},

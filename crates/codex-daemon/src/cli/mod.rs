@@ -5,18 +5,20 @@ mod ask;
 mod backup;
 mod check;
 mod control;
+mod generated;
 mod run;
 mod sessions;
 mod show;
 mod slash;
+mod values;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
 use host::error_chain;
 
-use arguments::TargetArguments;
 pub use arguments::{Cli, Command};
+use values::TargetArguments;
 
 use crate::{
     backup::BackupError,
@@ -143,11 +145,11 @@ pub fn main() -> ExitCode {
     let arguments = std::env::args_os().collect::<Vec<_>>();
     let cli = Cli::parse_from(arguments::with_aliases(arguments));
     if let Command::Completions { shell } = &cli.command {
-        return arguments::completions(*shell);
+        return generated::completions(*shell);
     }
     if let Command::Man { folder } = &cli.command {
         return done(
-            arguments::man_pages(folder)
+            generated::man_pages(folder)
                 .map_err(CliError::io("the man pages can't be written"))
                 .map(|()| 0),
         );

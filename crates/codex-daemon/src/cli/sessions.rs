@@ -3,9 +3,8 @@
 use serde::Deserialize;
 
 use super::{
-    CliError, Cx,
-    arguments::{Answer, SetArguments, TargetArguments},
-    print, print_json,
+    CliError, Cx, print, print_json,
+    values::{Answer, SetArguments, TargetArguments},
 };
 use crate::{
     exit,

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::{
-    CliError, Cx,
-    arguments::{Slash, TargetArguments},
-    print, sessions, show,
+    CliError, Cx, print, sessions, show,
+    values::{Slash, TargetArguments},
 };
 use crate::{exit, slash};
 use host::error_chain;

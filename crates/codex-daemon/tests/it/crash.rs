@@ -1,6 +1,6 @@
 //! What happens when something is killed, stopped or removed.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use codex_daemon::{
     client::{Patience, ask_surely},
@@ -177,6 +177,43 @@ async fn a_codex_that_hangs_is_replaced() {
     assert_ne!(new, codex);
     let next = stage.run(&["ask", "two"]).await;
     assert_eq!(next.out, "echo: two\n", "{next:?}");
+}
+
+#[tokio::test]
+async fn a_codex_that_never_shakes_hands_is_replaced() {
+    let Some(mut stage) = slow("a_codex_that_never_shakes_hands_is_replaced").await else {
+        return;
+    };
+    // Until `go` is there, each app-server stops before it has said a word.
+    let (go, stopped) = (stage.path("go"), stage.path("stopped"));
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *app-server*) [ -e {go} ] || {{ echo $$ >> {stopped}; kill -STOP $$; }};; esac\n\
+         exec {codex} \"$@\"\n",
+        go = go.display(),
+        stopped = stopped.display(),
+        codex = stage.codex.display(),
+    );
+    let stuck = stage.path("stuck");
+    fs::write(&stuck, script).unwrap();
+    fs::set_permissions(&stuck, fs::Permissions::from_mode(0o700)).unwrap();
+    stage.codex = stuck;
+    stage.set("CODEX_DAEMON_HANDSHAKE_TIMEOUT_SECONDS", "4");
+    stage.start().await;
+    until("health fails", async || !stage.health().await.healthy).await;
+    until("another one is tried", async || {
+        fs::read_to_string(&stopped).is_ok_and(|pids| pids.lines().count() > 1)
+    })
+    .await;
+    fs::write(&go, "").unwrap();
+    let (status, _) = stage.ready().await;
+    assert!(status.restarts > 0, "{status:?}");
+    assert_eq!(stage.run(&["ask", "one"]).await.out, "echo: one\n");
+    for pid in fs::read_to_string(&stopped).unwrap().lines() {
+        assert!(
+            !Path::new("/proc").join(pid).exists(),
+            "{pid} is still there"
+        );
+    }
 }
 
 #[tokio::test]

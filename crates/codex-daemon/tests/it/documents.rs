@@ -60,3 +60,29 @@ fn the_versions_are_those_that_are_pinned() {
         }
     }
 }
+
+#[test]
+fn the_tests_of_the_first_plans_matrix_exist() {
+    let folder = workspace_root().join("crates/codex-daemon/tests/it");
+    let sources = fs::read_dir(folder).unwrap();
+    let sources: String = sources
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    for (language, title) in [
+        ("en", "## The first plan's test matrix"),
+        ("zh", "## 最初计划的测试矩阵"),
+    ] {
+        let text = document(language);
+        let (_, matrix) = text.split_once(title).unwrap();
+        let rows = matrix.lines().filter(|line| line.starts_with("| "));
+        let tests: Vec<&str> = rows
+            .skip(1)
+            .flat_map(|row| row.split('|').nth(3).unwrap().split('`').skip(1).step_by(2))
+            .collect();
+        assert_eq!(tests.len(), 10, "docs/{language}: {tests:?}");
+        for test in tests {
+            let declared = format!("async fn {test}()");
+            assert!(sources.contains(&declared), "docs/{language}: {test}");
+        }
+    }
+}

@@ -10,14 +10,14 @@ use codex_app_server::{
     protocol::{ClientInfo, Notification, ThreadStartParams, TurnStartParams, UserInput},
 };
 use codex_daemon::{
-    protocol::{Operation, StatusView},
+    protocol::{Event, Operation, Outcome, StatusView},
     stats,
 };
 use nix::sys::signal::Signal;
 use supervisor::Guard;
 use testkit::model::Script;
 
-use crate::stage::{SOON, Stage, signal};
+use crate::stage::{SOON, Stage, signal, until};
 
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     #[expect(
@@ -143,7 +143,7 @@ async fn soak() {
     let (first, _) = stage.ready().await;
     let begin = Instant::now();
     let mut rows = stats::TABLE_HEADER.to_owned();
-    let (mut round, mut shown) = (0_u32, Instant::now());
+    let (mut round, mut lost, mut shown) = (0_u32, 0, Instant::now());
     while begin.elapsed() < length {
         round += 1;
         let mut client = stage.client().await;
@@ -154,24 +154,52 @@ async fn soak() {
         } else {
             client.ask(&question, |_, _| ()).await.unwrap();
         }
-        if round % 100 == 0 {
-            let (_, codex) = stage.ready().await;
-            signal(codex, Signal::SIGKILL);
-            stage.ready_after(codex).await;
+        if round % 50 == 0 {
+            lost += u64::from(killed(&stage, round % 100 == 0).await);
         }
         if shown.elapsed() > length / 20 {
             shown = Instant::now();
             rows.push_str(&stats::row(&stage.ready().await.0));
         }
     }
-    // The last client that left at once may still have a question there.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    idle(&stage).await;
     let (last, _) = stage.ready().await;
     rows.push_str(&stats::row(&last));
-    println!("{round} rounds\n{rows}");
+    println!("{round} rounds; Codex killed in the middle of {lost} answers\n{rows}");
     bounded(&stage, &first, &last);
+    assert_eq!(last.failed_turns, lost, "no other was lost");
     assert_eq!(stage.run(&["stop"]).await.code, 0);
     stage.nothing_runs().await;
+}
+
+/// Waits for the questions of clients that left at once.
+async fn idle(stage: &Stage) {
+    until("nothing is being answered", async || {
+        let (status, _) = stage.ready().await;
+        status.running + status.queued == 0
+    })
+    .await;
+}
+
+/// Kills Codex: between questions, or in the middle of an answer. Says whether that was lost, which it has to be.
+async fn killed(stage: &Stage, between_questions: bool) -> bool {
+    idle(stage).await;
+    let (_, codex) = stage.ready().await;
+    if between_questions {
+        signal(codex, Signal::SIGKILL);
+    } else {
+        let question = stage.question_in("lost", "#script:slow");
+        let mut client = stage.client().await;
+        let outcome = client.ask(&question, |event, _| {
+            if matches!(event, Event::Delta { .. }) {
+                signal(codex, Signal::SIGKILL);
+            }
+        });
+        let outcome = outcome.await.unwrap();
+        assert!(matches!(outcome, Outcome::Lost { .. }), "{outcome:?}");
+    }
+    stage.ready_after(codex).await;
+    !between_questions
 }
 
 fn bounded(stage: &Stage, first: &StatusView, last: &StatusView) {

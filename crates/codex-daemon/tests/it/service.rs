@@ -70,27 +70,130 @@ async fn a_socket_that_systemd_has_bound_is_taken() {
     let listener = UnixListener::bind(stage.socket()).unwrap();
     let mode = fs::Permissions::from_mode(0o600);
     fs::set_permissions(stage.socket(), mode).unwrap();
-    // The shell is the process that LISTEN_PID has to name.
-    #[expect(clippy::disallowed_methods, reason = "started as systemd does")]
-    let mut shell = tokio::process::Command::new("/bin/sh");
-    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" run";
-    shell.args(["-c", script]).arg(&stage.program);
-    let like = stage.command(&[]);
-    for (name, value) in like.as_std().get_envs() {
-        shell.env(name, value.unwrap_or_default());
-    }
-    shell.stderr(std::process::Stdio::null()).kill_on_drop(true);
-    let mapping = FdMapping {
-        parent_fd: OwnedFd::from(listener),
-        child_fd: 3,
-    };
-    shell.as_std_mut().fd_mappings(vec![mapping]).unwrap();
-    let mut child = shell.spawn().unwrap();
+    let mut child = with_socket(&stage, listener);
     let answer = stage.run(&["ask", "--no-start", "hello"]).await;
     assert_eq!(answer.out, "echo: hello\n", "{answer:?}");
     assert_eq!(stage.run(&["stop"]).await.code, 0);
     assert!(child.wait().await.unwrap().success());
     assert!(stage.socket().exists(), "it is systemd's");
+}
+
+/// A daemon that is started with its socket, as systemd does it.
+fn with_socket(stage: &Stage, listener: UnixListener) -> tokio::process::Child {
+    // The shell is the process that LISTEN_PID has to name.
+    let mut shell = stage.other("/bin/sh".as_ref());
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" run";
+    shell.args(["-c", script]).arg(&stage.program);
+    shell.stderr(std::process::Stdio::null());
+    let mapping = FdMapping {
+        parent_fd: OwnedFd::from(listener),
+        child_fd: 3,
+    };
+    shell.as_std_mut().fd_mappings(vec![mapping]).unwrap();
+    shell.spawn().unwrap()
+}
+
+/// Where a socket lies that systemd has bound, and who may reach it there, is not ours to say.
+#[tokio::test]
+async fn a_client_of_another_user_is_refused() {
+    let test = "a_client_of_another_user_is_refused";
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("{test}: skipped, only root can be another user");
+        return;
+    }
+    let Some(stage) = Stage::new(test, Script::Echo).await else {
+        return;
+    };
+    let open = |path: &std::path::Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    let public = tempfile::tempdir().unwrap();
+    let socket = public.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    open(public.path());
+    open(&socket);
+    let mut child = with_socket(&stage, listener);
+    // Says what it is answered.
+    let asks = |user: u32| {
+        let script = "$SIG{PIPE} = 'IGNORE'; my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die $!; \
+            print $s qq({\"command\":\"/codex-help\"}\\n); $s->flush; print scalar(<$s>) // 'nothing'";
+        let mut perl = stage.other("/usr/bin/perl".as_ref());
+        perl.args(["-MIO::Socket::UNIX", "-e", script]).arg(&socket);
+        perl.current_dir("/").uid(user);
+        async move {
+            let said = tokio::time::timeout(SOON, perl.output()).await.unwrap();
+            String::from_utf8(said.unwrap().stdout).unwrap()
+        }
+    };
+    let own = asks(0).await;
+    assert!(own.contains("success"), "{own}");
+    assert_eq!(asks(65534).await, "nothing");
+    let log = fs::read_to_string(stage.state().join("daemon.log")).unwrap();
+    assert!(log.contains("a client of another user is refused"), "{log}");
+    signal(i32::try_from(child.id().unwrap()).unwrap(), Signal::SIGTERM);
+    assert!(child.wait().await.unwrap().success());
+    stage.nothing_runs().await;
+}
+
+#[tokio::test]
+async fn a_log_that_has_grown_is_put_aside_and_stays_private() {
+    let test = "a_log_that_has_grown_is_put_aside_and_stays_private";
+    let Some(mut stage) = Stage::new(test, Script::Echo).await else {
+        return;
+    };
+    stage.set("CODEX_DAEMON_LOG_MAX_MIB", "1");
+    stage.set("CODEX_DAEMON_LOG_KEEP", "1");
+    stage.start().await;
+    assert_eq!(stage.run(&["stop"]).await.code, 0);
+    let (log, aside) = (
+        stage.path("home/.local/state/codex-daemon/daemon.log"),
+        1 << 20,
+    );
+    let before = fs::read_to_string(&log).unwrap();
+    for round in 1..=2 {
+        // As a daemon leaves it that has run for long.
+        let grown = format!("{before}{}", "x".repeat(aside - 10 - before.len()));
+        fs::write(&log, &grown).unwrap();
+        stage.start().await;
+        let answer = stage.run(&["ask", &format!("round {round}")]).await;
+        assert_eq!(answer.code, 0, "{answer:?}");
+        let shown = stage.run(&["logs"]).await;
+        assert!(shown.out.starts_with("{\"timestamp\""), "{shown:?}");
+        assert!(!shown.out.contains("round"), "a question is in the log");
+        assert_eq!(stage.run(&["stop"]).await.code, 0);
+        let first = stage.state().join("daemon.log.1");
+        assert_eq!(fs::read_to_string(&first).unwrap().len(), grown.len());
+        for file in [&log, &first] {
+            let mode = fs::metadata(file).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{}", file.display());
+        }
+        assert!(!stage.state().join("daemon.log.2").exists());
+    }
+}
+
+#[tokio::test]
+async fn without_systemd_the_script_starts_it_again_and_ends_with_it() {
+    let test = "without_systemd_the_script_starts_it_again_and_ends_with_it";
+    let Some(stage) = Stage::new(test, Script::Echo).await else {
+        return;
+    };
+    let script = testkit::cli::workspace_root().join("service/start.sh");
+    let mut shell = stage.other("/bin/sh".as_ref());
+    shell.arg(script).env("CODEX_DAEMON", &stage.program);
+    let mut child = shell.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let listens = async || codex_daemon::client::Client::connect(&stage.socket()).await;
+    until("it listens", async || listens().await.is_ok()).await;
+    let first = listens().await.unwrap().hello().pid;
+    signal(i32::try_from(first).unwrap(), Signal::SIGKILL);
+    until("another one listens", async || {
+        listens()
+            .await
+            .is_ok_and(|client| client.hello().pid != first)
+    })
+    .await;
+    assert_eq!(stage.run(&["stop"]).await.code, 0);
+    assert!(child.wait().await.unwrap().success());
+    stage.nothing_runs().await;
 }
 
 #[tokio::test]

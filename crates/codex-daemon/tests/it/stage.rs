@@ -93,14 +93,20 @@ impl Stage {
         self.path("home/.local/state/codex-daemon")
     }
 
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.other(&self.program);
+        command.args(arguments);
+        command
+    }
+
+    /// Another program in the daemon's environment.
     #[expect(
         clippy::disallowed_methods,
-        reason = "the program under test is started as a user does"
+        reason = "a program that the user starts beside the daemon"
     )]
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+    pub(crate) fn other(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command
-            .args(arguments)
             .env_clear()
             .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
             .env("HOME", self.path("home"))
