@@ -17,9 +17,9 @@ pub use environment::ImageEnvironment;
 pub use git::GitConfig;
 pub use http_client::{HttpUrl, NotAnHttpUrl, Proxies as ProxyConfig};
 pub use parts::{
-    Access, Approvals, ClaudeConfig, CodexConfig, DeliveryConfig, DispatchConfig, HeartbeatBinding,
-    HeartbeatConfig, IdentityConfig, LogConfig, Mode, PathsConfig, PrepareConfig, ServerConfig,
-    TaskAtStart,
+    Access, Approvals, ClaudeConfig, CodexConfig, DeliveryConfig, DispatchConfig, DoorToken,
+    HeartbeatBinding, HeartbeatConfig, IdentityConfig, LogConfig, Mode, PathsConfig, PrepareConfig,
+    ServerConfig, TaskAtStart,
 };
 pub(crate) use read::parse_host;
 pub use reader::{ConfigError, Problem, ProblemKind};

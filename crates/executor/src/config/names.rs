@@ -134,6 +134,8 @@ pub const WEGENT_GIT_DEPTH: &str = "WEGENT_GIT_DEPTH";
 pub const WEGENT_GIT_FILTER: &str = "WEGENT_GIT_FILTER";
 /// Seconds that a clone may take. Default 1800.
 pub const WEGENT_GIT_CLONE_TIMEOUT_SECONDS: &str = "WEGENT_GIT_CLONE_TIMEOUT_SECONDS";
+/// What whoever asks has to bring as `Authorization: Bearer …`. Default: nobody has to bring anything.
+pub const WEGENT_EXECUTOR_TOKEN: &str = "WEGENT_EXECUTOR_TOKEN";
 /// The largest request body in MiB. Default 128, at least 64.
 pub const WEGENT_MAX_BODY_MIB: &str = "WEGENT_MAX_BODY_MIB";
 /// The largest file, or folder as a zip, that is downloaded from a workspace, in MiB. Default 500.

@@ -2,7 +2,8 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 use wegent_protocol::{FlatRules, Protocol};
 
 use super::HttpUrl;
@@ -48,23 +49,54 @@ pub struct ServerConfig {
     pub host: IpAddr,
     /// Port to listen on; 0 takes any free one.
     pub port: u16,
+    /// What whoever asks has to bring; `None` lets everybody in.
+    pub token: Option<DoorToken>,
     /// The largest request body in bytes; images come inline, as base64.
     pub max_body: usize,
     /// The largest file, or folder before it is zipped, that is downloaded from a workspace, in bytes.
     pub max_download: u64,
     /// Whether the routes of a sandbox answer in a container that is none.
     pub sandbox_routes: bool,
-    /// Connections at a time; further ones wait to be accepted.
+    /// Connections at a time. For a further one a connection without a request gives way; without one of those it waits.
     pub max_connections: usize,
     /// How long a request's head may take, and how long a kept connection may idle.
     pub head_timeout: Duration,
     /// How long a request's body may stall.
     pub body_stall_timeout: Duration,
+    /// How long all of a request's body may take.
+    pub body_timeout: Duration,
+    /// How long nothing of an answer may be taken.
+    pub write_stall_timeout: Duration,
     /// How long answers that are under way may take once the server stops.
     pub shutdown_grace: Duration,
     /// What holds of the turns that it takes.
     pub dispatch: DispatchConfig,
 }
+
+/// What whoever asks the executor has to bring.
+#[derive(Clone, Debug)]
+pub struct DoorToken(SecretString);
+
+impl DoorToken {
+    /// A token that can stand in a header: visible ASCII. `None` for any other text.
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned().into()))
+    }
+
+    /// Whether this is the token. How long that takes to say depends on nothing but the lengths.
+    pub fn opens(&self, given: &[u8]) -> bool {
+        self.0.expose_secret().as_bytes().ct_eq(given).into()
+    }
+}
+
+impl PartialEq for DoorToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.opens(other.0.expose_secret().as_bytes())
+    }
+}
+
+impl Eq for DoorToken {}
 
 /// What holds of turns, however they arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,12 +122,15 @@ impl Default for ServerConfig {
         Self {
             host: IpAddr::from([0, 0, 0, 0]),
             port: 10001,
+            token: None,
             max_body: 128 << 20,
             max_download: 500 << 20,
             sandbox_routes: false,
             max_connections: 128,
             head_timeout: Duration::from_secs(30),
             body_stall_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(300),
+            write_stall_timeout: Duration::from_secs(30),
             // A cancel takes 4 s at most, and the process has to be gone 8 s after SIGTERM.
             shutdown_grace: Duration::from_secs(5),
             dispatch: DispatchConfig::default(),

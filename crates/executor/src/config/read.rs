@@ -8,9 +8,9 @@ use wegent_protocol::FlatRules;
 
 use super::{
     Access, Approvals, ClaudeConfig, CodexConfig, Config, ConfigError, DeliveryConfig,
-    DispatchConfig, HeartbeatBinding, HeartbeatConfig, HttpUrl, IdentityConfig, ImageEnvironment,
-    LogConfig, Mode, PathsConfig, PrepareConfig, Problem, ProblemKind, ProxyConfig, ServerConfig,
-    TaskAtStart, git::git, names, reader::Reader,
+    DispatchConfig, DoorToken, HeartbeatBinding, HeartbeatConfig, HttpUrl, IdentityConfig,
+    ImageEnvironment, LogConfig, Mode, PathsConfig, PrepareConfig, Problem, ProblemKind,
+    ProxyConfig, ServerConfig, TaskAtStart, git::git, names, reader::Reader,
 };
 use crate::{
     factory::Routing,
@@ -156,6 +156,7 @@ fn server(reader: &mut Reader<'_>) -> ServerConfig {
     });
     ServerConfig {
         dispatch: dispatch(reader),
+        token: token(reader),
         host: host.unwrap_or(default.host),
         port: port.unwrap_or(default.port),
         max_body: limit.unwrap_or(default.max_body),
@@ -174,6 +175,17 @@ fn server(reader: &mut Reader<'_>) -> ServerConfig {
             .unwrap_or(default.max_download),
         ..default
     }
+}
+
+/// The value isn't repeated: it may be nearly right.
+fn token(reader: &mut Reader<'_>) -> Option<DoorToken> {
+    let variable = names::WEGENT_EXECUTOR_TOKEN;
+    let token = DoorToken::new(reader.text(variable)?);
+    if token.is_none() {
+        let expected = "visible ASCII characters";
+        reader.problem(variable, ProblemKind::UnexpectedSecret { expected });
+    }
+    token
 }
 
 fn dispatch(reader: &mut Reader<'_>) -> DispatchConfig {

@@ -46,11 +46,13 @@ impl IntoResponse for Refusal {
         struct Detail<'a> {
             detail: &'a str,
         }
-        json(
-            self.status,
-            &Detail {
-                detail: &self.detail,
-            },
-        )
+        let detail = &self.detail;
+        let mut response = json(self.status, &Detail { detail });
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
     }
 }

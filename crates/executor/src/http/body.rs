@@ -35,6 +35,8 @@ pub(super) struct BodyLimits {
     pub(super) size: usize,
     /// How long it may stall.
     pub(super) stall: Duration,
+    /// How long all of it may take.
+    pub(super) whole: Duration,
 }
 
 /// Reads a small body, from whoever is quick.
@@ -64,15 +66,35 @@ pub(super) async fn read(
         }
         return Err(too_large(limits.size));
     }
-    let mut bytes = Vec::with_capacity(FIRST_RESERVE.min(promised as usize));
-    while let Some(chunk) = next_chunk(&mut body, limits.stall).await? {
-        if bytes.len() + chunk.len() > limits.size {
+    let bytes = Vec::with_capacity(FIRST_RESERVE.min(promised as usize));
+    match timeout(limits.whole, collect(&mut body, bytes, limits)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => {
             discard(body).await;
-            return Err(too_large(limits.size));
+            Err(too_large(limits.size))
+        }
+        Ok(Err(refusal)) => Err(refusal),
+        Err(_) => {
+            let whole = limits.whole;
+            let detail = format!("request body: not all of it came within {whole:?}");
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, detail))
+        }
+    }
+}
+
+/// All of a body; `None` if that is too much.
+async fn collect(
+    body: &mut Body,
+    mut bytes: Vec<u8>,
+    limits: BodyLimits,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    while let Some(chunk) = next_chunk(body, limits.stall).await? {
+        if bytes.len() + chunk.len() > limits.size {
+            return Ok(None);
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 async fn next_chunk(body: &mut Body, stall: Duration) -> Result<Option<Bytes>, Refusal> {

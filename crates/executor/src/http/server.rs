@@ -1,8 +1,7 @@
 //! Accepts connections and serves each until it ends or the server stops.
 
 use std::{
-    convert::Infallible, io, net::SocketAddr, panic::AssertUnwindSafe, pin::pin, sync::Arc,
-    time::Duration,
+    convert::Infallible, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration,
 };
 
 use axum::{
@@ -17,9 +16,8 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::timeout,
 };
@@ -30,14 +28,22 @@ use super::{
     answer::Refusal,
     background::Background,
     body::BodyLimits,
+    door::Door,
     history::Streams,
+    impatient::Impatient,
     release::{Connection, ReleasingStream},
     routes::{App, router},
+    seats::{Seat, Seats},
 };
 use crate::{config::ServerConfig, heartbeat::Binding, runs::Turns};
 
 /// Pause after an accept that failed for want of resources, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the head of a request may be, in bytes. One that is much longer is answered with 431.
+const MAX_HEAD: usize = 64 << 10;
+/// How long whoever is late may take to be told so.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +101,9 @@ impl Server {
         let limits = BodyLimits {
             size: self.config.max_body,
             stall: self.config.body_stall_timeout,
+            whole: self.config.body_timeout,
         };
+        let door = Door::new(self.config.token.take());
         let app = App {
             turns,
             binding,
@@ -107,7 +115,12 @@ impl Server {
         let router = router(app, std::mem::take(&mut self.more));
         let mut connections = JoinSet::new();
         info!(address = %self.address, "listening");
-        self.accept_until(&stop, &router, &mut connections).await;
+        let house = House {
+            router,
+            door,
+            head_timeout: self.config.head_timeout,
+        };
+        self.accept_until(&stop, &house, &mut connections).await;
         let grace = self.config.shutdown_grace;
         // From here on nobody can connect.
         drop(self.listener);
@@ -120,36 +133,34 @@ impl Server {
     async fn accept_until(
         &self,
         stop: &CancellationToken,
-        router: &Router,
+        house: &House,
         connections: &mut JoinSet<()>,
     ) {
-        let slots = Arc::new(Semaphore::new(self.config.max_connections));
+        let seats = Seats::new(self.config.max_connections);
         loop {
-            let (slot, stream) = tokio::select! {
+            let (stream, seat) = tokio::select! {
                 () = stop.cancelled() => return,
-                // Only to forget the ones that have ended.
-                Some(_) = connections.join_next() => continue,
-                accepted = self.accept(&slots) => accepted,
+                accepted = self.accept(&seats) => accepted,
             };
-            let head_timeout = self.config.head_timeout;
-            let (router, stop) = (router.clone(), stop.clone());
+            // Only to forget the ones that have ended.
+            while connections.try_join_next().is_some() {}
+            let stream = Impatient::new(stream, self.config.write_stall_timeout);
+            let (house, stop) = (house.clone(), stop.clone());
             connections.spawn(async move {
-                serve_connection(stream, router, head_timeout, stop).await;
-                drop(slot);
+                house.serve_connection(stream, &seat, stop).await;
+                seat.leave();
             });
         }
     }
 
-    /// The next connection, as soon as there is room for it. Dropping this loses none.
-    async fn accept(&self, slots: &Arc<Semaphore>) -> (OwnedSemaphorePermit, TcpStream) {
-        let slot = slots.clone().acquire_owned().await;
-        let slot = slot.expect("nobody closes the semaphore");
+    /// The next connection, as soon as there is room for it.
+    async fn accept(&self, seats: &Seats) -> (TcpStream, Seat) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     // Answers are small and awaited. A stream that can't be set up will fail on its own.
                     let _ = stream.set_nodelay(true);
-                    return (slot, stream);
+                    return (stream, seats.take().await);
                 }
                 Err(error) if is_peers_fault(&error) => debug!(%error, "accept failed"),
                 Err(error) => {
@@ -169,38 +180,86 @@ fn is_peers_fault(error: &io::Error) -> bool {
     )
 }
 
-/// Serves one connection to its end; after `stop`, to the end of the answer that is under way.
-async fn serve_connection<S>(
-    stream: S,
+/// What serves connections. Cheap to clone.
+#[derive(Clone)]
+struct House {
     router: Router,
+    door: Door,
     head_timeout: Duration,
-    stop: CancellationToken,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let connection = Connection::default();
-    let io = TokioIo::new(ReleasingStream::new(stream, connection.clone()));
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(connection.clone());
-        let answer = answered(router.clone(), request.map(axum::body::Body::new));
-        answer.map(Ok::<_, Infallible>)
-    });
-    let mut serving = pin!(
-        http1::Builder::new()
+}
+
+impl House {
+    /// Serves one connection to its end; after `stop`, to the end of the answer that is under way. It gives way when it
+    /// has to and has no request.
+    async fn serve_connection<S>(&self, stream: S, seat: &Seat, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = Connection::default();
+        let io = TokioIo::new(ReleasingStream::new(stream, connection.clone()));
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(connection.clone());
+            self.answer(request.map(axum::body::Body::new), seat)
+                .map(Ok::<_, Infallible>)
+        });
+        let mut serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(head_timeout)
-            .serve_connection(io, service)
-    );
-    let served = tokio::select! {
-        served = serving.as_mut() => served,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+            .header_read_timeout(self.head_timeout)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(io, service);
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = seat.has_to_leave() => {
+                return say_too_late(serving.into_parts()).await;
+            }
+            () = stop.cancelled() => {
+                Pin::new(&mut serving).graceful_shutdown();
+                (&mut serving).await
+            }
+        };
+        match served {
+            Err(error) if error.is_timeout() => say_too_late(serving.into_parts()).await,
+            Err(error) => debug!(%error, "connection ended early"),
+            Ok(()) => {}
         }
-    };
-    if let Err(error) = served {
-        debug!(%error, "connection ended early");
     }
+
+    /// The answer to one request, as whose part the connection has a request.
+    async fn answer(&self, request: Request, seat: &Seat) -> Response {
+        let Some(busy) = seat.busy() else {
+            // The connection is being closed; nothing of the request has been done.
+            return std::future::pending().await;
+        };
+        let passed = self
+            .door
+            .pass(request.method(), request.uri().path(), request.headers());
+        let response = match passed {
+            Ok(()) => answered(self.router.clone(), request).await,
+            Err(refusal) => refusal.into_response(),
+        };
+        response.map(|body| busy.during(body))
+    }
+}
+
+/// Tells whoever had begun a head, and did not end it in time, what became of it.
+async fn say_too_late<S, Service>(parts: http1::Parts<TokioIo<S>, Service>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if parts.read_buf.is_empty() {
+        return;
+    }
+    const BODY: &str = r#"{"detail":"request head: not all of it came in time"}"#;
+    let head =
+        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let answer = format!("{head}content-length: {}\r\n\r\n{BODY}", BODY.len());
+    let mut stream = parts.io.into_inner();
+    let said = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await
+    };
+    // Whoever sends that slowly may not read either.
+    let _ = timeout(FAREWELL, said).await;
 }
 
 /// The router's answer. A panic costs the one request, not the connection or the server.

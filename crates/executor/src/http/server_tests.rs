@@ -41,7 +41,16 @@ fn fixture() -> Fixture {
     let router = Router::new().route("/", held);
     let mut tasks = JoinSet::new();
     let stop = CancellationToken::new();
-    tasks.spawn(serve_connection(stream, router, HEAD_TIMEOUT, stop.clone()));
+    let house = House {
+        router,
+        door: Door::default(),
+        head_timeout: HEAD_TIMEOUT,
+    };
+    let serving = stop.clone();
+    tasks.spawn(async move {
+        let seat = Seats::new(1).take().await;
+        house.serve_connection(stream, &seat, serving).await;
+    });
     Fixture {
         client,
         holds,

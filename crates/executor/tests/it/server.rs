@@ -154,7 +154,14 @@ async fn a_head_that_never_ends_and_a_body_that_stalls_are_given_up() {
     let running = start_with(config, HeartbeatBinding::None).await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
-    soon(read_all(stream)).await;
+    let late = answer(stream).await;
+    assert_eq!(
+        (late.status, late.detail().as_str()),
+        (408, "request head: not all of it came in time")
+    );
+    // One that never said anything is closed without a word.
+    let silent = TcpStream::connect(running.address).await.unwrap();
+    assert_eq!(soon(read_all(silent)).await, 0);
 
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let head = b"POST /v1/responses HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 10\r\n\r\n{";
@@ -167,28 +174,119 @@ async fn a_head_that_never_ends_and_a_body_that_stalls_are_given_up() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait_for_a_place() {
+async fn a_body_that_comes_drop_by_drop_is_given_up() {
     let config = ServerConfig {
+        body_timeout: Duration::from_millis(300),
+        ..config()
+    };
+    let running = start_with(config, HeartbeatBinding::None).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let head = b"POST /v1/responses HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 1000000\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let (mut reading, mut writing) = stream.into_split();
+    let dripping = async {
+        while writing.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let mut bytes = Vec::new();
+    tokio::select! {
+        () = dripping => panic!("closed before it was answered"),
+        read = soon(reading.read_buf(&mut bytes)) => assert!(read.unwrap() > 0),
+    }
+    assert!(
+        bytes.starts_with(b"HTTP/1.1 408 "),
+        "{}",
+        String::from_utf8_lossy(&bytes)
+    );
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let running = start().await;
+    // The buffer that a head has to fit into grows in steps, so the limit is not sharp.
+    let long = "x".repeat(300_000);
+    for (request, status) in [
+        (
+            format!("GET / HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"),
+            431,
+        ),
+        (format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"), 431),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\n".to_owned() + &"a: b\r\n".repeat(200) + "\r\n",
+            431,
+        ),
+        ("nonsense\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        // It may be answered, and closed, before all of it was sent.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut said = [0; 12];
+        soon(stream.read_exact(&mut said)).await.unwrap();
+        let expected = format!("HTTP/1.1 {status}");
+        assert_eq!(String::from_utf8_lossy(&said), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_given_up() {
+    let config = ServerConfig {
+        write_stall_timeout: Duration::from_millis(100),
         max_connections: 1,
         ..config()
     };
     let running = start_with(config, HeartbeatBinding::None).await;
-    let first = TcpStream::connect(running.address).await.unwrap();
-    // The first one has the place once it was served.
-    let mut first = {
-        let mut first = first;
-        first
-            .write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await
-            .unwrap();
-        soon(first.read_u8()).await.unwrap();
-        first
+    // More requests at once than the kernel can hold answers for, none of which is read.
+    let mut greedy = TcpStream::connect(running.address).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000);
+    let flooding = async { while greedy.write_all(&request).await.is_ok() {} };
+    soon(flooding).await;
+    // It has lost its place.
+    assert_eq!(ask(running.address, "GET", "/", b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn silent_connections_give_way_and_busy_ones_do_not() {
+    let config = ServerConfig {
+        max_connections: 3,
+        ..config()
     };
+    let mut running = start_with(config, HeartbeatBinding::None).await;
+    let busy = sent(running.address, "POST", CANCEL, b"").await;
+    soon(running.cancels.recv()).await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+        silent.push(stream);
+    }
+    // Long before any of them has run out of time.
+    assert_eq!(ask(running.address, "GET", "/", b"").await.status, 200);
+    for stream in silent.drain(..18) {
+        assert_eq!(answer(stream).await.status, 408);
+    }
+    running.turns.stopped.notify_one();
+    assert_eq!(answer(busy).await.status, 200);
+}
+
+#[tokio::test]
+async fn whoever_comes_when_all_are_busy_waits_for_a_place() {
+    let config = ServerConfig {
+        max_connections: 1,
+        ..config()
+    };
+    let mut running = start_with(config, HeartbeatBinding::None).await;
+    // Kept open: it gives way as soon as it has its answer.
+    let mut busy = TcpStream::connect(running.address).await.unwrap();
+    let request = format!("POST {CANCEL} HTTP/1.1\r\nhost: a\r\n\r\n");
+    busy.write_all(request.as_bytes()).await.unwrap();
+    soon(running.cancels.recv()).await.unwrap();
     let mut second = sent(running.address, "GET", "/", b"").await;
     let early = tokio::time::timeout(Duration::from_millis(50), second.read_u8()).await;
     assert!(early.is_err(), "served beyond the limit");
-    first.shutdown().await.unwrap();
+    running.turns.stopped.notify_one();
     assert_eq!(answer(second).await.status, 200);
+    assert_eq!(answer(busy).await.status, 200);
 }
 
 async fn read_all(mut stream: TcpStream) -> usize {
