@@ -8,7 +8,7 @@ LATEST_DIR := $(CLI_DIR)/latest
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak lint chaos fuzz fmt fmt-check clippy deny doc release clean
+.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak outage lint chaos fuzz fmt fmt-check clippy deny doc release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,11 @@ SOAK_MINUTES ?= 10
 
 soak: cli ## Run codex-daemon under load, crashes included, for SOAK_MINUTES (10) and show that nothing grows
 	CODEX_DAEMON_SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) test --release --locked -q -p codex-daemon --test it -- --ignored --nocapture soak
+
+OUTAGE_MINUTES ?= 10
+
+outage: cli build ## Keep the callback endpoint away for OUTAGE_MINUTES (10) while an agent talks, and show that nothing is lost
+	CI=true OUTAGE_MINUTES=$(OUTAGE_MINUTES) $(CARGO) test --locked -q -p wegent-executor-tests --test it -- --ignored --nocapture an_outage_for_real
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

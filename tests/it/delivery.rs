@@ -524,3 +524,72 @@ async fn a_turn_that_cannot_be_delivered_holds_up_no_other() {
     world.backend.come_back().await.unwrap();
     assert!(world.finished(TURN).await.completed());
 }
+
+/// The executor's memory in KiB: what is its own.
+fn memory(world: &World) -> u64 {
+    let path = format!("/proc/{}/status", world.executor.pid());
+    let status = std::fs::read_to_string(path).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+    let number = line.unwrap().split_whitespace().nth(1);
+    number.unwrap().parse().unwrap()
+}
+
+/// The endpoint is away for `OUTAGE_MINUTES` (10) while the model talks: the agent goes on, memory stays flat, and after it
+/// all is there at once.
+#[tokio::test]
+#[ignore = "takes its time; run by make outage"]
+async fn an_outage_for_real() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests have no configuration of their own"
+    )]
+    let minutes = std::env::var("OUTAGE_MINUTES");
+    let minutes: f64 = minutes
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10.0);
+    let pause = 10;
+    let count = (minutes * 60_000.0 / pause as f64) as u32;
+    let Some(world) = World::build_with("an_outage_for_real", ticks(count, pause), |_| {}).await
+    else {
+        return;
+    };
+    world
+        .dispatch(&world.turn(TASK, TURN, "Count. #script:slow"))
+        .await;
+    world
+        .wait_for(TURN, "text is shown", |view| view.text.contains("tick9 "))
+        .await;
+    let (mut least, mut most) = (u64::MAX, 0);
+    let before = memory(&world);
+    world.backend.go_away().await;
+    let away = Instant::now();
+    while away.elapsed() < Duration::from_secs_f64(minutes * 60.0) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = memory(&world);
+        (least, most) = (least.min(now), most.max(now));
+    }
+    let sent = world.backend.callbacks(TURN).len();
+    world.backend.come_back().await.unwrap();
+    let back = Instant::now();
+    let more = |callbacks: &[Callback]| callbacks.len() > sent;
+    assert!(world.backend.wait_for(PATIENCE, more).await);
+    let first = back.elapsed();
+    let long = Duration::from_secs_f64(minutes * 60.0) + PATIENCE;
+    assert!(world.backend.wait_end(TURN, 1, long).await.is_some());
+    let view = world.finished(TURN).await;
+    assert_as_said(&world, &view);
+    let after = world.backend.callbacks(TURN).split_off(sent);
+    println!(
+        "away for {:?} ({count} deltas): memory {before} KiB before, {least} to {most} KiB meanwhile; first callback {first:?} after \
+         the return, {} in all after it",
+        away.elapsed(),
+        after.len(),
+    );
+    assert!(first < Duration::from_secs(2), "{first:?}");
+    assert!(
+        most < before + 16 * 1024,
+        "memory grew by {} KiB",
+        most - before
+    );
+}

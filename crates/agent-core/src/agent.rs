@@ -135,6 +135,28 @@ pub enum CancelReason {
     Shutdown,
     /// The platform refused the turn's first callback: it does not want the turn.
     Rejected,
+    /// It has used as much of something as it may.
+    Limit(Limit),
+}
+
+/// What may be limited in a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The time it takes, its preparation included.
+    WallTime,
+    /// How often the model answers.
+    Turns,
+    /// The tokens that the model reads and writes.
+    Tokens,
+    /// What the model costs.
+    Cost,
+    /// The time in which nothing happens.
+    IdleTime,
+    /// What it says and what its tools give out.
+    Output,
+    /// The questions that it leaves open.
+    Questions,
 }
 
 /// The agent's side of a turn's cancellation. Cheap to clone.
@@ -319,6 +341,8 @@ pub enum ErrorClass {
     Agent,
     /// The executor was restarted while the turn ran.
     Restarted,
+    /// The turn has used as much of something as it may.
+    Limit,
     /// A defect in the executor.
     Internal,
 }
@@ -389,6 +413,14 @@ pub enum AgentError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The agent's CLI has itself ended the turn at a limit that it was given.
+    #[error("{message}")]
+    Limit {
+        /// Which one.
+        limit: Limit,
+        /// In the CLI's words.
+        message: String,
+    },
     /// The agent said something that its protocol does not allow.
     #[error("agent broke its protocol: {message}")]
     Protocol {
@@ -418,6 +450,7 @@ impl AgentError {
             | Self::Request { class, .. }
             | Self::Preparation { class, .. } => *class,
             Self::Workspace { .. } => ErrorClass::Workspace,
+            Self::Limit { .. } => ErrorClass::Limit,
             Self::SinkClosed(_) => ErrorClass::Internal,
         }
     }

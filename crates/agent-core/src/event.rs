@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AgentKind, BlockId, Question, SessionId, ToolCallId};
+use crate::{AgentKind, BlockId, Question, SessionId, StopStep, ToolCallId};
 
 /// One thing that an agent did or said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,39 @@ pub enum AgentEvent {
     Retry(Retry),
     /// How far a step of the preparation is. Each event replaces the one before of the same step.
     Preparation(Preparation),
+    /// Processes had to be ended. Told as often as that was so.
+    CleanUp(CleanUp),
+}
+
+/// What it took to leave nothing of a turn running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CleanUp {
+    /// How the turn's own work was ended; `None` if it ended by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<StopStep>,
+    /// How many processes that its tools had left running were found and ended.
+    pub strays: u32,
+    /// Whether some of those had to be killed, as SIGTERM was not enough.
+    pub killed: bool,
+    /// How many could not be ended.
+    pub survivors: u32,
+}
+
+impl CleanUp {
+    /// Whether nothing had to be done.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what it took a second time.
+    pub fn add(&mut self, more: &Self) {
+        self.stopped_by = self.stopped_by.max(more.stopped_by);
+        self.strays += more.strays;
+        self.killed |= more.killed;
+        // Those that the first time left are counted again.
+        self.survivors = self.survivors.max(more.survivors);
+    }
 }
 
 /// The life of a tool call.

@@ -201,6 +201,7 @@ impl EventRedactor {
                 vec![Redacted(AgentEvent::Retry(retry))]
             }
             AgentEvent::Usage(usage) => vec![Redacted(AgentEvent::Usage(usage))],
+            AgentEvent::CleanUp(clean_up) => vec![Redacted(AgentEvent::CleanUp(clean_up))],
         }
     }
 

@@ -112,6 +112,9 @@ pub(crate) fn arguments(turn: &Turn, config: &ClaudeConfig) -> Vec<OsString> {
     if let Some(turns) = turn.options.max_turns {
         arguments.push(format!("--max-turns={turns}").into());
     }
+    if let Some(cost) = config.max_cost_usd {
+        arguments.push(format!("--max-budget-usd={cost}").into());
+    }
     arguments
 }
 

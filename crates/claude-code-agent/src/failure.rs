@@ -1,6 +1,6 @@
 //! Why a turn failed, in the terms every agent shares. By types and numbers, never by the words of a message.
 
-use agent_core::{AgentError, ErrorClass};
+use agent_core::{AgentError, ErrorClass, Limit};
 
 use crate::protocol::{AssistantError, TerminalReason, TurnResult};
 
@@ -15,11 +15,11 @@ pub(crate) struct Reported {
 
 /// The class of a failed turn.
 pub(crate) fn class(result: &TurnResult, reported: &Reported) -> ErrorClass {
-    match result.terminal_reason {
-        Some(TerminalReason::PromptTooLong) => return ErrorClass::ContextLength,
-        Some(TerminalReason::BudgetExhausted) => return ErrorClass::QuotaExceeded,
-        Some(TerminalReason::MaxTurns) => return ErrorClass::Agent,
-        _ => {}
+    if limit(result).is_some() {
+        return ErrorClass::Limit;
+    }
+    if result.terminal_reason == Some(TerminalReason::PromptTooLong) {
+        return ErrorClass::ContextLength;
     }
     if result.stop_reason.as_deref() == Some("refusal") {
         return ErrorClass::ContentFilter;
@@ -65,9 +65,26 @@ pub(crate) fn failed(result: &TurnResult, reported: &Reported) -> AgentError {
         .filter(|text| !text.trim().is_empty())
         .or_else(|| (!result.errors.is_empty()).then(|| result.errors.join("; ")))
         .unwrap_or_else(|| format!("the turn failed ({})", result.subtype));
-    AgentError::Provider {
-        class: class(result, reported),
-        message: prose,
+    match limit(result) {
+        Some(limit) => AgentError::Limit {
+            limit,
+            message: prose,
+        },
+        None => AgentError::Provider {
+            class: class(result, reported),
+            message: prose,
+        },
+    }
+}
+
+/// The limit at which the CLI itself has ended the turn. Older CLIs say so in the subtype only.
+fn limit(result: &TurnResult) -> Option<Limit> {
+    match (result.terminal_reason, result.subtype.as_str()) {
+        (Some(TerminalReason::MaxTurns), _) | (_, "error_max_turns") => Some(Limit::Turns),
+        (Some(TerminalReason::BudgetExhausted), _) | (_, "error_max_budget_usd") => {
+            Some(Limit::Cost)
+        }
+        _ => None,
     }
 }
 

@@ -97,6 +97,8 @@ pub struct ClaudeConfig {
     pub deadlines: Deadlines,
     /// How long a process may wait for its task's next turn.
     pub idle: Duration,
+    /// What a turn may cost in US dollars. The CLI counts that per process, so with a limit each turn has its own.
+    pub max_cost_usd: Option<f64>,
 }
 
 /// What the agent may do on this machine.
@@ -147,6 +149,7 @@ impl ClaudeConfig {
             key_proxy: Some(UpstreamConfig::default()),
             deadlines: Deadlines::default(),
             idle: Duration::from_secs(600),
+            max_cost_usd: None,
         }
     }
 }

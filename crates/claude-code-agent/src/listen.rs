@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::{AgentError, CancelReason, Phase, Question, Usage};
+use agent_core::{AgentError, AgentEvent, CancelReason, Phase, Question, Usage};
 use tokio::time::Instant;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     session::Session,
     stopping::{FOLLOW_UP_LIMIT, INTERRUPT_LIMIT, STALL_LIMIT},
     turn::Drive,
-    usage,
+    usage::{self, SoFar},
 };
 
 /// Why listening stopped.
@@ -42,6 +42,8 @@ pub(crate) struct Heard {
     pub(crate) reported: Reported,
     /// The figures of the parts of the turn that are over.
     pub(crate) usage: Option<Usage>,
+    /// The figures as they grow.
+    so_far: SoFar,
     /// Whether the conversation's id has been stored.
     pub(crate) remembered: bool,
 }
@@ -155,6 +157,9 @@ impl Drive<'_> {
             _ => {}
         }
         heard.note(&message);
+        if let Some(usage) = heard.so_far.note(&message) {
+            self.cx.events.emit(AgentEvent::Usage(usage)).await?;
+        }
         let ended = match &message {
             Message::Result(result) => Some(result.clone()),
             _ => None,

@@ -146,7 +146,7 @@ impl Mapper {
                 }
             }
             StreamEvent::ContentBlockDelta { index, delta } => return self.delta(index, delta),
-            StreamEvent::Other => {}
+            StreamEvent::MessageDelta { .. } | StreamEvent::Other => {}
         }
         Vec::new()
     }

@@ -141,6 +141,7 @@ fn line(event: &AgentEvent) -> (String, String) {
         event @ (AgentEvent::Plan { .. }
         | AgentEvent::Usage(_)
         | AgentEvent::Session(_)
+        | AgentEvent::CleanUp(_)
         | AgentEvent::Preparation(_)) => ("other ".to_owned(), format!("{event:?}")),
     }
 }

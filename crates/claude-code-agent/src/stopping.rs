@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use agent_core::StopStep;
+use agent_core::{AgentEvent, CleanUp, StopStep};
 use tokio::time::timeout;
 
 use crate::{
@@ -63,13 +63,29 @@ impl Drive<'_> {
             }
         };
         let confirmed = matches!(timeout(limit, interrupted).await, Ok(Ok(())));
-        if confirmed && self.clean_up(session).await {
-            return (StopStep::Protocol, 0);
-        }
-        tracing::warn!("claude did not stop the turn in time, its session is killed");
-        let handle = session.cli.handle();
-        handle.kill().await;
-        (StopStep::Kill, remaining(handle.session()).await)
+        let (step, survivors) = if confirmed && self.clean_up(session).await {
+            (StopStep::Protocol, 0)
+        } else {
+            tracing::warn!(
+                confirmed,
+                "claude did not stop the turn in time, its session is killed"
+            );
+            let handle = session.cli.handle();
+            handle.kill().await;
+            (StopStep::Kill, remaining(handle.session()).await)
+        };
+        self.tell(CleanUp {
+            stopped_by: Some(step),
+            survivors,
+            ..CleanUp::default()
+        })
+        .await;
+        (step, survivors)
+    }
+
+    /// Tells what it took to end processes. The turn may have nobody left to tell.
+    async fn tell(&self, clean_up: CleanUp) {
+        let _ = self.cx.events.emit(AgentEvent::CleanUp(clean_up)).await;
     }
 
     /// Ends what the turn's tools left running, and the turn that the CLI begins because of it. False if the session is
@@ -80,8 +96,18 @@ impl Drive<'_> {
                 if report.ended > 0 {
                     tracing::info!(
                         ended = report.ended,
+                        killed = report.killed,
+                        survivors = report.survivors.len(),
                         "ended what the turn's tools left running"
                     );
+                    let survivors = u32::try_from(report.survivors.len()).unwrap_or(u32::MAX);
+                    self.tell(CleanUp {
+                        stopped_by: None,
+                        strays: report.ended,
+                        killed: report.killed,
+                        survivors,
+                    })
+                    .await;
                 }
                 report.survivors.is_empty()
             }

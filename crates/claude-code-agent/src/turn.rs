@@ -49,6 +49,19 @@ pub(crate) struct Driven {
     pub(crate) session: Option<Session>,
 }
 
+impl Driven {
+    /// The same without a session for another turn.
+    async fn alone(self) -> Self {
+        if let Some(session) = self.session {
+            session.end().await;
+        }
+        Self {
+            session: None,
+            ..self
+        }
+    }
+}
+
 impl Drive<'_> {
     /// Runs the turn, in `warm` if that has its conversation. A warm process that turns out to be dead before it took
     /// the prompt costs nothing but the time to start another.
@@ -76,7 +89,10 @@ impl Drive<'_> {
             }
             let driven = self.finish(session, heard, end).await;
             drop(pass);
-            return driven;
+            return match self.config.max_cost_usd {
+                Some(_) => driven.alone().await,
+                None => driven,
+            };
         }
     }
 

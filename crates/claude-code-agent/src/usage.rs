@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use agent_core::{Usage, UsageSource};
 
-use crate::protocol::{ModelUsage, TurnResult};
+use crate::protocol::{Message, MessageUsage, ModelUsage, StreamEvent, TurnResult};
 
 /// The running totals of one process.
 #[derive(Debug, Default)]
@@ -70,6 +70,45 @@ impl Ledger {
         }
         usage.cost_usd = Some(cost);
         usage
+    }
+}
+
+/// The figures of a turn that goes on, message by message: the CLI itself gives them at the turn's end, and more exactly.
+#[derive(Debug, Default)]
+pub(crate) struct SoFar {
+    usage: Usage,
+    /// What the message under way said at its beginning.
+    begun: MessageUsage,
+}
+
+impl SoFar {
+    /// Takes note of a message, and gives the figures if it has changed them: once for each answer of the model's.
+    pub(crate) fn note(&mut self, message: &Message) -> Option<Usage> {
+        let Message::Stream(line) = message else {
+            return None;
+        };
+        match &line.event {
+            StreamEvent::MessageStart { message } => {
+                self.begun = message.usage.unwrap_or_default();
+                None
+            }
+            StreamEvent::MessageDelta { usage } => {
+                let usage = usage.unwrap_or_default();
+                let begun = std::mem::take(&mut self.begun);
+                let count = |end: Option<u64>, begun: Option<u64>| end.or(begun).unwrap_or(0);
+                let cached = count(usage.cache_read_input_tokens, begun.cache_read_input_tokens);
+                self.usage.input_tokens += count(usage.input_tokens, begun.input_tokens)
+                    + cached
+                    + count(
+                        usage.cache_creation_input_tokens,
+                        begun.cache_creation_input_tokens,
+                    );
+                self.usage.cached_input_tokens += cached;
+                self.usage.output_tokens += count(usage.output_tokens, begun.output_tokens);
+                Some(self.usage.clone())
+            }
+            _ => None,
+        }
     }
 }
 

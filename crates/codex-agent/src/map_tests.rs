@@ -143,6 +143,7 @@ fn line(event: &AgentEvent) -> (String, String) {
         AgentEvent::Place { cwd } => ("place ".to_owned(), cwd.clone()),
         AgentEvent::Session(_) => ("session".to_owned(), String::new()),
         AgentEvent::Preparation(told) => ("preparation ".to_owned(), told.note.clone()),
+        AgentEvent::CleanUp(told) => ("clean-up ".to_owned(), format!("{told:?}")),
     }
 }
 

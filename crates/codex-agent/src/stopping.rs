@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_core::{AgentEvent, StopStep};
+use agent_core::{AgentEvent, CleanUp, StopStep};
 use codex_app_server::{
     Connection, RpcError, ThreadEvent, ThreadStream,
     protocol::{Notification, ThreadId, TurnId},
@@ -38,14 +38,27 @@ impl Drive<'_> {
             // What was said before the stop is still shown; a closed sink ends nothing here.
             let _ = self.cx.events.emit(event).await;
         }
-        if confirmed && self.sweep(connection, stream.id(), mapper).await {
-            return (StopStep::Protocol, 0);
-        }
-        tracing::warn!(
-            confirmed,
-            "codex did not stop in time; its session is killed"
-        );
-        (StopStep::Kill, kill(connection).await)
+        let (step, survivors) = if confirmed && self.sweep(connection, stream.id(), mapper).await {
+            (StopStep::Protocol, 0)
+        } else {
+            tracing::warn!(
+                confirmed,
+                "codex did not stop in time; its session is killed"
+            );
+            (StopStep::Kill, kill(connection).await)
+        };
+        self.tell(CleanUp {
+            stopped_by: Some(step),
+            survivors,
+            ..CleanUp::default()
+        })
+        .await;
+        (step, survivors)
+    }
+
+    /// Tells what it took to end processes. The turn may have nobody left to tell.
+    async fn tell(&self, clean_up: CleanUp) {
+        let _ = self.cx.events.emit(AgentEvent::CleanUp(clean_up)).await;
     }
 
     /// Interrupts the turn, if it still runs, and what its sub-agents do: to Codex these are turns of their own, which
@@ -122,8 +135,17 @@ impl Drive<'_> {
                     tracing::info!(
                         ended = report.ended,
                         killed = report.killed,
+                        survivors = report.survivors.len(),
                         "ended what tools had left running"
                     );
+                    let survivors = u32::try_from(report.survivors.len()).unwrap_or(u32::MAX);
+                    self.tell(CleanUp {
+                        stopped_by: None,
+                        strays: report.ended,
+                        killed: report.killed,
+                        survivors,
+                    })
+                    .await;
                 }
                 report.survivors.is_empty()
             }

@@ -58,7 +58,7 @@ pub enum ServiceError {
 }
 
 /// Serves until SIGTERM or SIGINT, then ends every turn, delivers what it can in time, and returns when nothing of it is
-/// left.
+/// left. Told so again, it returns at once; guards end what runs.
 ///
 /// # Errors
 /// [`ServiceError`] when it can't start.
@@ -128,8 +128,17 @@ pub async fn serve(config: Config, log: LogSecrets) -> Result<(), ServiceError> 
         tokio::join!(turns.shutdown(), sandbox.shutdown());
         while work.join_next().await.is_some() {}
     };
-    if tokio::time::timeout(SHUTDOWN_LIMIT, ended).await.is_err() {
-        tracing::warn!("what is not delivered yet stays in the journal");
+    let told_again = async {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::select! {
+        ended = tokio::time::timeout(SHUTDOWN_LIMIT, ended) => if ended.is_err() {
+            tracing::warn!("what is not delivered yet stays in the journal");
+        },
+        () = told_again => tracing::warn!("told to end a second time: ending at once, the next start tells how turns ended"),
     }
     // Dropping what is left ends it; guards end their processes.
     work.shutdown().await;
@@ -188,6 +197,7 @@ pub fn services(
         codex_events: config.codex_events.clone(),
         image: config.image_environment.as_map().clone(),
         log,
+        limits: config.limits,
         clock: Clock::System,
     }
 }
@@ -276,6 +286,7 @@ fn claude_config(config: &Config) -> claude_code_agent::ClaudeConfig {
             ..claude_code_agent::Deadlines::default()
         },
         idle: claude.idle,
+        max_cost_usd: config.limits.cost_usd,
         ..claude_code_agent::ClaudeConfig::new(config.identity.name.clone())
     }
 }

@@ -24,6 +24,8 @@ use crate::{
     guard::{CONTROL_FD, GUARD_NAME, GUARD_WORD},
 };
 
+/// How many characters of a command line the log shows.
+const LONGEST_SHOWN: usize = 1000;
 /// How long a guard may take to say that the CLI runs. It takes a millisecond; ten seconds are for a machine that swaps.
 const START: Duration = Duration::from_secs(10);
 /// The longest word of a guard: 100 000 survivors would fit.
@@ -101,6 +103,17 @@ pub struct Spec {
     pub max_line: usize,
     /// How many of the last bytes of its stderr are kept.
     pub stderr_tail: usize,
+}
+
+impl Spec {
+    /// Program and arguments as the log shows them: no secrets are among them.
+    fn command_line(&self) -> String {
+        let parts = std::iter::once(self.program.as_os_str())
+            .chain(self.args.iter().map(OsString::as_os_str))
+            .map(|part| part.to_string_lossy());
+        let line = parts.collect::<Vec<_>>().join(" ");
+        line.chars().take(LONGEST_SHOWN).collect()
+    }
 }
 
 /// Why a child could not be started.
@@ -221,7 +234,7 @@ impl Guard {
             Ok(started) => started?,
             Err(_) => return Err(SpawnError::NoAnswer { after: START }),
         };
-        tracing::debug!(%pid, program = %spec.program.display(), session = %spec.session, "child started");
+        tracing::info!(%pid, session = %spec.session, command = spec.command_line(), "child started");
         let piped = "its three streams were asked for as pipes and are taken once";
         Ok(Parts {
             stdin: guard.stdin.take().expect(piped),

@@ -83,7 +83,7 @@ impl Link {
         };
         match word {
             Some(Word::Exited(status)) => {
-                tracing::debug!(session = %self.session, %status, "child ended");
+                tracing::info!(session = %self.session, %status, "child ended");
                 self.phase.send_replace(Phase::Exited(status));
             }
             Some(Word::Swept { id, report }) => {

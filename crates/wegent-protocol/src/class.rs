@@ -1,11 +1,11 @@
 //! Kinds of failure, in the names that Wegent's interface understands.
 
-use agent_core::ErrorClass;
+use agent_core::{ErrorClass, Limit};
 
 /// The `error.code` for a kind of failure.
 ///
 /// Wegent's backend passes the code on as the error's type; its interface chooses the error card by it.
-/// The names are those of Wegent's own error classifier, but for `executor_restarted` and
+/// The names are those of Wegent's own error classifier, but for `executor_restarted`, `limit_reached` and
 /// `workspace_unsupported`, which have no counterpart there and are shown as general errors with our message.
 ///
 /// Two choices follow what Wegent's classifier does with the same failure: a key that the provider
@@ -32,12 +32,30 @@ pub fn ui_code(class: ErrorClass) -> &'static str {
         ErrorClass::Timeout => "timeout_error",
         ErrorClass::Workspace | ErrorClass::Agent => "container_error",
         ErrorClass::Restarted => EXECUTOR_RESTARTED,
+        // Each limit has a code of its own, see [`limit_code`].
+        ErrorClass::Limit => LIMIT_REACHED,
         ErrorClass::Internal => "generic_error",
     }
 }
 
 /// The code of a turn that was found open when the executor started again.
 pub const EXECUTOR_RESTARTED: &str = "executor_restarted";
+
+/// The code of a turn that has used as much of something as it may, where nobody says of what.
+const LIMIT_REACHED: &str = "limit_reached";
+
+/// The code of a turn that a limit has ended. No names of Wegent's own: those would blame the provider.
+pub fn limit_code(limit: Limit) -> &'static str {
+    match limit {
+        Limit::WallTime => "limit_wall_time",
+        Limit::Turns => "limit_turns",
+        Limit::Tokens => "limit_tokens",
+        Limit::Cost => "limit_cost",
+        Limit::IdleTime => "limit_idle_time",
+        Limit::Output => "limit_output",
+        Limit::Questions => "limit_questions",
+    }
+}
 
 /// The code of a turn that needs something of the workspace that this executor can't prepare, such as
 /// a repository or a required skill. No name of Wegent's own: each of those would blame somebody else.
@@ -70,7 +88,7 @@ mod tests {
         "generic_error",
     ];
 
-    const CLASSES: [ErrorClass; 19] = [
+    const CLASSES: [ErrorClass; 20] = [
         ErrorClass::InvalidRequest,
         ErrorClass::Unsupported,
         ErrorClass::ModelProtocol,
@@ -89,6 +107,7 @@ mod tests {
         ErrorClass::Workspace,
         ErrorClass::Agent,
         ErrorClass::Restarted,
+        ErrorClass::Limit,
         ErrorClass::Internal,
     ];
 
@@ -99,6 +118,7 @@ mod tests {
             assert!(
                 KNOWN.contains(&code)
                     || (class == ErrorClass::Restarted && code == EXECUTOR_RESTARTED)
+                    || (class == ErrorClass::Limit && code == LIMIT_REACHED)
                     || (class == ErrorClass::WorkspaceUnsupported && code == WORKSPACE_UNSUPPORTED),
                 "{class:?} is sent as `{code}`"
             );

@@ -45,7 +45,7 @@ mod protocol;
 mod record;
 mod request;
 
-pub use class::{EXECUTOR_RESTARTED, WORKSPACE_UNSUPPORTED, ui_code};
+pub use class::{EXECUTOR_RESTARTED, WORKSPACE_UNSUPPORTED, limit_code, ui_code};
 pub use encode::{
     Allowance, CodexEvents, CumulativeEncoder, Encoder, Message, Recorded, ResponsesEncoder, Rest,
     Step, encoder,

@@ -5,8 +5,8 @@
 //! to get a [`Redacted`] value.
 
 use agent_core::{
-    AgentEvent, AgentKind, Attempt, CancelReason, ErrorClass, FileChanges, SessionRef, StopReason,
-    ToolCallId, TurnKey, Usage, redaction::Redacted,
+    AgentEvent, AgentKind, Attempt, CancelReason, CleanUp, ErrorClass, FileChanges, SessionRef,
+    StopReason, ToolCallId, TurnKey, Usage, redaction::Redacted,
 };
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,9 @@ pub struct TurnEnd {
     /// What changed in the workspace.
     #[serde(default)]
     pub changes: FileChanges,
+    /// What it took to leave nothing of it running.
+    #[serde(default, skip_serializing_if = "CleanUp::is_nothing")]
+    pub clean_up: CleanUp,
 }
 
 /// How a turn ended.

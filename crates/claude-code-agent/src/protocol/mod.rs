@@ -15,7 +15,7 @@ pub(crate) use input::{
     AgentDefinition, Control, HookAnswer, Hooks, PermissionAnswer, Prompt, Reply, tool_result,
 };
 pub(crate) use output::{
-    ApiRetry, Assistant, AssistantError, Delta, HookResponse, Init, Message, StreamEvent,
-    TaskNotification, TaskStarted, UserLine,
+    ApiRetry, Assistant, AssistantError, Delta, HookResponse, Init, Message, MessageUsage,
+    StreamEvent, TaskNotification, TaskStarted, UserLine,
 };
 pub(crate) use result::{DeferredTool, ModelUsage, TerminalReason, TurnResult};

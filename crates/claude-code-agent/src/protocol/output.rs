@@ -219,6 +219,12 @@ pub(crate) enum StreamEvent {
     },
     /// A content block is over.
     ContentBlockStop,
+    /// The message is nearly over: its figures are known.
+    MessageDelta {
+        /// What it has used; what is missing stands in its beginning.
+        #[serde(default)]
+        usage: Option<MessageUsage>,
+    },
     /// Anything else.
     #[serde(other)]
     Other,
@@ -229,6 +235,23 @@ pub(crate) enum StreamEvent {
 pub(crate) struct MessageStart {
     /// Its id.
     pub(crate) id: String,
+    /// What it has used so far.
+    #[serde(default)]
+    pub(crate) usage: Option<MessageUsage>,
+}
+
+/// What one message of the model's has used, in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct MessageUsage {
+    /// Read, without cached ones.
+    pub(crate) input_tokens: Option<u64>,
+    /// Written.
+    pub(crate) output_tokens: Option<u64>,
+    /// Read from the cache.
+    pub(crate) cache_read_input_tokens: Option<u64>,
+    /// Read and put into the cache.
+    pub(crate) cache_creation_input_tokens: Option<u64>,
 }
 
 /// More of a content block.

@@ -27,6 +27,8 @@ pub use reader::{ConfigError, Problem, ProblemKind};
 use agent_core::skills;
 use secrecy::SecretString;
 
+use crate::runs::Limits;
+
 /// Everything the executor was told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -54,6 +56,8 @@ pub struct Config {
     pub codex_events: Option<String>,
     /// The Claude Code CLI.
     pub claude: ClaudeConfig,
+    /// What a turn may use.
+    pub limits: Limits,
     /// What is done in workspaces.
     pub prepare: PrepareConfig,
     /// Git.

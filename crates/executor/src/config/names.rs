@@ -97,6 +97,20 @@ pub const WEGENT_CLAUDE_CODE_SILENCE_SECONDS: &str = "WEGENT_CLAUDE_CODE_SILENCE
 pub const WEGENT_CLAUDE_CODE_IDLE_SECONDS: &str = "WEGENT_CLAUDE_CODE_IDLE_SECONDS";
 /// Whether Claude Code reaches the model through our key proxy. Default on.
 pub const WEGENT_CLAUDE_CODE_KEY_PROXY: &str = "WEGENT_CLAUDE_CODE_KEY_PROXY";
+/// Seconds that a turn may take, its preparation included. Default: no limit.
+pub const WEGENT_LIMIT_SECONDS: &str = "WEGENT_LIMIT_SECONDS";
+/// How often the model may answer in a turn. Default: no limit but the request's.
+pub const WEGENT_LIMIT_TURNS: &str = "WEGENT_LIMIT_TURNS";
+/// How many tokens a turn's model may read and write. Default: no limit.
+pub const WEGENT_LIMIT_TOKENS: &str = "WEGENT_LIMIT_TOKENS";
+/// What a turn may cost in US dollars; Codex doesn't tell. Default: no limit.
+pub const WEGENT_LIMIT_COST_USD: &str = "WEGENT_LIMIT_COST_USD";
+/// Seconds in which nothing may happen in a turn, whether a tool runs or not. Default: no limit.
+pub const WEGENT_LIMIT_IDLE_SECONDS: &str = "WEGENT_LIMIT_IDLE_SECONDS";
+/// How many bytes a turn may say and have its tools give out. Default: no limit.
+pub const WEGENT_LIMIT_OUTPUT_BYTES: &str = "WEGENT_LIMIT_OUTPUT_BYTES";
+/// How many questions a turn may leave open; 0 for none. Default: no limit.
+pub const WEGENT_LIMIT_QUESTIONS: &str = "WEGENT_LIMIT_QUESTIONS";
 /// Rule files of a repository that its agents are told, relative paths separated by commas. Default
 /// `.cursorrules,.windsurfrules`.
 pub const CUSTOM_INSTRUCTION_FILES: &str = "CUSTOM_INSTRUCTION_FILES";

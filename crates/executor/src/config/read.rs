@@ -15,6 +15,7 @@ use super::{
 use crate::{
     factory::Routing,
     heartbeat::{Bound, HeartbeatId, HeartbeatKind},
+    runs::Limits,
 };
 
 /// The smallest limit of request bodies that may be set: the manager counts on bodies of this size.
@@ -61,6 +62,7 @@ impl Config {
             codex: codex(&mut reader),
             codex_events: codex_events(&mut reader),
             claude: claude(&mut reader),
+            limits: limits(&mut reader),
             prepare: prepare(&mut reader),
             git: git(&mut reader, &mut warnings),
             proxies: proxies(&mut reader, &mut warnings),
@@ -376,6 +378,33 @@ fn claude(reader: &mut Reader<'_>) -> ClaudeConfig {
         key_proxy: reader
             .flag(names::WEGENT_CLAUDE_CODE_KEY_PROXY)
             .unwrap_or(default.key_proxy),
+    }
+}
+
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    let count = "a whole number above 0";
+    let turns = reader.parsed(names::WEGENT_LIMIT_TURNS, count, |text| {
+        text.parse().ok().filter(|turns| *turns > 0)
+    });
+    let mut above_zero = |name| {
+        reader.parsed(name, count, |text| {
+            text.parse().ok().filter(|number| *number > 0)
+        })
+    };
+    let tokens = above_zero(names::WEGENT_LIMIT_TOKENS);
+    let output = above_zero(names::WEGENT_LIMIT_OUTPUT_BYTES);
+    let cost = "a number of US dollars above 0";
+    Limits {
+        wall_time: reader.seconds(names::WEGENT_LIMIT_SECONDS),
+        turns,
+        tokens,
+        cost_usd: reader.parsed(names::WEGENT_LIMIT_COST_USD, cost, |text| {
+            let cost: f64 = text.parse().ok()?;
+            (cost.is_finite() && cost > 0.0).then_some(cost)
+        }),
+        idle_time: reader.seconds(names::WEGENT_LIMIT_IDLE_SECONDS),
+        output,
+        questions: reader.number(names::WEGENT_LIMIT_QUESTIONS, "a whole number"),
     }
 }
 

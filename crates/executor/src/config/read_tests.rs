@@ -371,3 +371,55 @@ fn codex_events_are_kept_only_where_it_is_asked_for_and_never_elsewhere() {
         assert!(error.to_string().contains("CODEX_EVENT_STREAM_FILENAME"));
     }
 }
+
+#[test]
+fn the_token_of_the_door_can_stand_in_a_header_and_is_not_repeated() {
+    let config = good(&[("WEGENT_EXECUTOR_TOKEN", " open-sesame ")]);
+    let token = config.server.token.as_ref().unwrap();
+    assert!(token.opens(b"open-sesame") && !token.opens(b"open-sesam"));
+    assert!(!format!("{config:?}").contains("open-sesame"));
+    assert!(agent_core::environment::is_secret_name(
+        "WEGENT_EXECUTOR_TOKEN"
+    ));
+    for wrong in ["open sesame", "öffne-dich"] {
+        let error = read(&[("WEGENT_EXECUTOR_TOKEN", wrong)]).unwrap_err();
+        let expected = "WEGENT_EXECUTOR_TOKEN: expected visible ASCII characters";
+        assert_eq!(error.problems[0].to_string(), expected);
+    }
+}
+
+#[test]
+fn limits_are_read_and_nonsense_is_named() {
+    assert_eq!(good(&[]).limits, Limits::default());
+    let config = good(&[
+        ("WEGENT_LIMIT_SECONDS", "1.5"),
+        ("WEGENT_LIMIT_TURNS", "7"),
+        ("WEGENT_LIMIT_TOKENS", "1000"),
+        ("WEGENT_LIMIT_COST_USD", "0.25"),
+        ("WEGENT_LIMIT_IDLE_SECONDS", "60"),
+        ("WEGENT_LIMIT_OUTPUT_BYTES", "4096"),
+        ("WEGENT_LIMIT_QUESTIONS", "0"),
+    ]);
+    let expected = Limits {
+        wall_time: Some(Duration::from_millis(1500)),
+        turns: Some(7),
+        tokens: Some(1000),
+        cost_usd: Some(0.25),
+        idle_time: Some(Duration::from_secs(60)),
+        output: Some(4096),
+        questions: Some(0),
+    };
+    assert_eq!(config.limits, expected);
+    for (name, value) in [
+        ("WEGENT_LIMIT_SECONDS", "0"),
+        ("WEGENT_LIMIT_TURNS", "0"),
+        ("WEGENT_LIMIT_TOKENS", "many"),
+        ("WEGENT_LIMIT_COST_USD", "-1"),
+        ("WEGENT_LIMIT_COST_USD", "inf"),
+        ("WEGENT_LIMIT_OUTPUT_BYTES", "1.5"),
+        ("WEGENT_LIMIT_QUESTIONS", "-1"),
+    ] {
+        let error = read(&[(name, value)]).unwrap_err();
+        assert_eq!(error.problems[0].variable, name, "{value}");
+    }
+}

@@ -255,6 +255,7 @@ async fn offered(takes: fn(&str, usize) -> bool) -> (Delivery, Vec<(String, usiz
         tool_called: false,
         session: None,
         changes: agent_core::FileChanges::default(),
+        clean_up: Default::default(),
     };
     let end = redact_value(&Secrets::new(), end).unwrap();
     writer

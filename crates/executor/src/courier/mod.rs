@@ -15,3 +15,6 @@ pub use retry::{Backoff, RetryPolicy};
 pub use transport::{
     EVENT_SEQUENCE, HttpTransport, IDEMPOTENCY_KEY, Label, NoTransport, Posted, Transport,
 };
+
+#[cfg(test)]
+mod hardship_tests;

@@ -89,6 +89,7 @@ fn end(mut writer: Writer<TurnRecord>) {
         tool_called: true,
         session: None,
         changes: FileChanges::default(),
+        clean_up: Default::default(),
     };
     let body = RecordBody::Ended(Box::new(plain(end)));
     writer.append_last(&TurnRecord { at_ms: 9, body }).unwrap();

@@ -12,7 +12,7 @@ use tokio::{sync::watch, time::Instant};
 use wegent_protocol::{Dispatch, Protocol, TurnHeader, TurnRecord, Work};
 
 use super::{
-    Gate, HoldGuard, SubmitError,
+    Gate, HoldGuard, Limits, SubmitError,
     catalog::{Card, OpenTurn},
     event_file::EventFile,
     log_name::TurnLogName,
@@ -58,6 +58,8 @@ pub struct Services {
     pub image: environment::Environment,
     /// What must not be in the log.
     pub log: LogSecrets,
+    /// What a turn may use.
+    pub limits: Limits,
     /// The time.
     pub clock: Clock,
 }
@@ -143,10 +145,14 @@ impl Services {
         let courier = self.courier(pending, terms);
         let delivered = courier.progress();
         let (ended, ended_receiver) = watch::channel(Ended::No);
+        // The other protocol has no place for it before the end.
+        let tells_changes = dispatch.protocol == Protocol::Cumulative;
+        let (job, limits) = self.job(dispatch, attempt);
         let run = Run {
-            // The other protocol has no place for it before the end.
-            tells_changes: dispatch.protocol == Protocol::Cumulative,
-            job: self.job(dispatch, attempt),
+            tells_changes,
+            job,
+            limits,
+            stop: cancel_handle.clone(),
             recorder,
             delivered: delivered.clone(),
             preparer: Arc::clone(&self.preparer),
@@ -227,12 +233,17 @@ impl Services {
         (turn.agent == AgentKind::Codex).then(|| EventFile::new(&folder, name))
     }
 
-    fn job(&self, dispatch: Dispatch, attempt: Attempt) -> Job {
-        match dispatch.work {
+    /// What there is to do, and what it may use.
+    fn job(&self, dispatch: Dispatch, attempt: Attempt) -> (Job, Limits) {
+        let mut limits = self.limits;
+        let job = match dispatch.work {
             Work::Turn(mut turn) => {
                 turn.attempt = attempt;
                 match self.agents.assign(&mut turn) {
-                    Ok(agent) => Job::Turn { turn, agent },
+                    Ok(agent) => {
+                        limits = limits.of_turn(agent.kind(), &mut turn.options);
+                        Job::Turn { turn, agent }
+                    }
                     Err(disabled) => Job::Refuse(Refusal::Refused {
                         message: disabled.to_string(),
                     }),
@@ -246,6 +257,7 @@ impl Services {
             Work::Refused(refused) => Job::Refuse(Refusal::Refused {
                 message: refused.to_string(),
             }),
-        }
+        };
+        (job, limits)
     }
 }

@@ -1,7 +1,8 @@
 //! The one writer of a turn's records: redacts, stamps, appends.
 
 use agent_core::{
-    AgentEvent, ErrorClass, FileChanges, Outcome, SessionRef, SubagentEvent, ToolEvent, Usage,
+    AgentEvent, CleanUp, ErrorClass, FileChanges, Outcome, SessionRef, SubagentEvent, ToolEvent,
+    Usage,
     redaction::{EventRedactor, Redacted},
 };
 use journal::{JournalError, Seq, TurnLog, Writer};
@@ -34,6 +35,7 @@ struct Facts {
     session: Option<SessionRef>,
     usage: Option<Usage>,
     changes: FileChanges,
+    clean_up: CleanUp,
 }
 
 impl Recorder {
@@ -91,7 +93,19 @@ impl Recorder {
         let (usage, session) = match outcome {
             Outcome::Completed(done) => (&done.usage, done.session.as_ref()),
             Outcome::WaitingForUser { usage, session, .. } => (usage, session.as_ref()),
-            Outcome::Cancelled { usage, .. } => (usage, None),
+            Outcome::Cancelled {
+                usage,
+                stopped_by,
+                survivors,
+                ..
+            } => {
+                self.facts.clean_up.add(&CleanUp {
+                    stopped_by: Some(*stopped_by),
+                    survivors: *survivors,
+                    ..CleanUp::default()
+                });
+                (usage, None)
+            }
         };
         if let Some(usage) = usage {
             self.facts.usage = Some(usage.clone());
@@ -130,6 +144,7 @@ impl Recorder {
             session,
             usage,
             changes,
+            clean_up,
         } = self.facts.clone();
         self.state_gap();
         let brief = TurnEnd {
@@ -138,13 +153,16 @@ impl Recorder {
             tool_called,
             session: session.clone(),
             changes: FileChanges::default(),
+            clean_up,
         };
+        told(&clean_up);
         let end = self.redacted(TurnEnd {
             kind,
             usage,
             tool_called,
             session,
             changes,
+            clean_up,
         });
         if let Some(file) = self.events.take() {
             file.end(&end.kind, end.usage.as_ref());
@@ -212,6 +230,10 @@ impl Recorder {
                 self.facts.usage = Some(usage.clone());
                 false
             }
+            AgentEvent::CleanUp(clean_up) => {
+                self.facts.clean_up.add(clean_up);
+                false
+            }
             _ => false,
         }
     }
@@ -274,6 +296,26 @@ fn brief(kind: &EndKind) -> EndKind {
     }
 }
 
+/// Logs what it took to end processes, if anything.
+fn told(clean_up: &CleanUp) {
+    if clean_up.is_nothing() {
+        return;
+    }
+    let CleanUp {
+        stopped_by,
+        strays,
+        killed,
+        survivors,
+    } = clean_up;
+    tracing::info!(
+        ?stopped_by,
+        strays,
+        killed,
+        survivors,
+        "what it took to leave nothing running"
+    );
+}
+
 /// Stands for an end that could not be written without its secrets.
 fn unspeakable(tool_called: bool) -> TurnEnd {
     let kind = EndKind::Failed {
@@ -287,5 +329,6 @@ fn unspeakable(tool_called: bool) -> TurnEnd {
         tool_called,
         session: None,
         changes: FileChanges::default(),
+        clean_up: CleanUp::default(),
     }
 }

@@ -211,6 +211,7 @@ fn close(
         tool_called,
         session: None,
         changes,
+        clean_up: Default::default(),
     };
     // Our own words, and what was redacted before: there is no secret to find.
     let end = redact_value(&Secrets::new(), end).expect("without secrets nothing changes");

@@ -3,8 +3,9 @@
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use agent_core::{
-    Agent, AgentError, AgentEvent, Cancel, CancelReason, Emitted, ErrorClass, EventSink, Events,
-    FileChanges, Outcome, StopReason, StopStep, Turn, TurnCx, UnknownAgent,
+    Agent, AgentError, AgentEvent, Cancel, CancelHandle, CancelReason, Emitted, ErrorClass,
+    EventSink, Events, FileChanges, Limit, Outcome, StopReason, StopStep, Turn, TurnCx,
+    UnknownAgent,
     git::TurnChanges,
     prepare::{PrepareCx, PrepareError, Prepared, Preparer},
 };
@@ -12,11 +13,12 @@ use futures::FutureExt;
 use journal::Seq;
 use redact::Secrets;
 use tokio::sync::watch;
-use wegent_protocol::{EndKind, Validation};
+use wegent_protocol::{EndKind, Validation, limit_code};
 
 use super::{
-    RunStatus,
+    Limits, RunStatus,
     glances::{Glances, Seen},
+    limits::Meter,
     marks::Marks,
     recorder::Recorder,
 };
@@ -90,6 +92,10 @@ pub(super) struct Run {
     pub(super) secrets: Secrets,
     /// Tells the run to stop.
     pub(super) cancel: Cancel,
+    /// Tells it so from within.
+    pub(super) stop: CancelHandle,
+    /// What it may use.
+    pub(super) limits: Limits,
     /// Tells how far the end is.
     pub(super) ended: watch::Sender<Ended>,
     /// Keeps the turn's secrets out of the log.
@@ -107,6 +113,8 @@ impl Run {
             preparer,
             secrets,
             cancel,
+            stop,
+            limits,
             ended,
             covered: _covered,
         } = self;
@@ -126,12 +134,13 @@ impl Run {
                     recorder: &mut recorder,
                     marks: Marks::new(delivered),
                     seen,
+                    meter: Meter::new(limits, stop),
                 };
                 let work = recording.follow(work(*turn, &preparer, cx, glances), receiver);
                 match AssertUnwindSafe(work).catch_unwind().await {
                     Ok((result, changes)) => {
                         recorder.changes(changes);
-                        end_of(result, &cancel)
+                        end_of(result, &cancel, &limits)
                     }
                     Err(panic) => panicked(panic.as_ref()),
                 }
@@ -142,13 +151,21 @@ impl Run {
 
     /// Ends a turn that never started.
     pub(super) async fn cancelled_while_waiting(self, reason: CancelReason) -> RunStatus {
-        finish(self.recorder, cancelled(reason), &self.ended).await
+        let kind = cancelled(reason, &self.limits);
+        finish(self.recorder, kind, &self.ended).await
     }
 }
 
 async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>) -> RunStatus {
     let status = RunStatus::of(&kind);
-    tracing::info!(%status, "turn ended");
+    match &kind {
+        EndKind::Failed {
+            class,
+            message,
+            code,
+        } => tracing::warn!(?class, code, message, "turn failed"),
+        _ => tracing::info!(%status, "turn ended"),
+    }
     ended.send_replace(Ended::Recording);
     recorder.end(kind).await;
     ended.send_replace(Ended::Recorded);
@@ -236,6 +253,7 @@ struct Recording<'a> {
     recorder: &'a mut Recorder,
     marks: Marks,
     seen: Seen,
+    meter: Meter,
 }
 
 impl Recording<'_> {
@@ -248,6 +266,7 @@ impl Recording<'_> {
                 Some(emitted) = events.next() => self.take(emitted),
                 () = self.marks.answer() => {}
                 Some(changes) = self.seen.next() => self.recorder.changes_so_far(changes),
+                () = self.meter.watch_time() => {}
                 worked = &mut running => break worked,
             }
         };
@@ -262,18 +281,28 @@ impl Recording<'_> {
 
     fn take(&mut self, emitted: Emitted) {
         match emitted {
-            Emitted::Event(event) => self.recorder.event(event),
+            Emitted::Event(event) => {
+                if self.meter.saw(&event) {
+                    self.recorder.event(event);
+                }
+            }
             Emitted::Mark(mark) => self.marks.add(self.recorder.position(), mark),
         }
     }
 }
 
-fn end_of(result: Result<Outcome, AgentError>, cancel: &Cancel) -> EndKind {
+fn end_of(result: Result<Outcome, AgentError>, cancel: &Cancel, limits: &Limits) -> EndKind {
     match result {
         Ok(Outcome::Completed(done)) => EndKind::Completed {
             text: done.text,
             stop: done.stop,
         },
+        // It asked what it may not ask, and has left that open.
+        Ok(Outcome::WaitingForUser { .. })
+            if cancel.reason() == Some(CancelReason::Limit(Limit::Questions)) =>
+        {
+            stopped_at(Limit::Questions, limits.message(Limit::Questions))
+        }
         Ok(Outcome::WaitingForUser { call, .. }) => {
             tracing::info!(%call, "the turn waits for the person's answer");
             EndKind::Waiting { call }
@@ -285,13 +314,21 @@ fn end_of(result: Result<Outcome, AgentError>, cancel: &Cancel) -> EndKind {
             ..
         }) => {
             tracing::info!(?reason, ?stopped_by, survivors, "turn was stopped");
-            cancelled(reason)
+            cancelled(reason, limits)
+        }
+        Err(AgentError::Limit { limit, message }) if cancel.reason().is_none() => {
+            tracing::warn!(
+                ?limit,
+                message,
+                "the agent's CLI has ended the turn at a limit"
+            );
+            stopped_at(limit, limits.message(limit))
         }
         // What breaks while the turn is being stopped is part of the stopping.
         Err(error) => match cancel.reason() {
             Some(reason) => {
                 tracing::warn!(error = %error.chain(), ?reason, "turn failed while it was being stopped");
-                cancelled(reason)
+                cancelled(reason, limits)
             }
             None => EndKind::Failed {
                 class: error.class(),
@@ -302,8 +339,9 @@ fn end_of(result: Result<Outcome, AgentError>, cancel: &Cancel) -> EndKind {
     }
 }
 
-fn cancelled(reason: CancelReason) -> EndKind {
+fn cancelled(reason: CancelReason, limits: &Limits) -> EndKind {
     match reason {
+        CancelReason::Limit(limit) => stopped_at(limit, limits.message(limit)),
         CancelReason::User | CancelReason::Superseded => EndKind::Cancelled {
             reason,
             message: "Task cancelled".to_owned(),
@@ -321,6 +359,15 @@ fn cancelled(reason: CancelReason) -> EndKind {
                 .to_owned(),
             code: Some(CALLBACK_REJECTED.to_owned()),
         },
+    }
+}
+
+/// A limit ended the turn.
+fn stopped_at(limit: Limit, message: String) -> EndKind {
+    EndKind::Failed {
+        class: ErrorClass::Limit,
+        message,
+        code: Some(limit_code(limit).to_owned()),
     }
 }
 

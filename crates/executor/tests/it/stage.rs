@@ -16,7 +16,7 @@ use executor::{
     factory::Agents,
     logging::LogSecrets,
     outlets::Outlets,
-    runs::Services,
+    runs::{Limits, Services},
     validate::Machine,
 };
 use futures::future::{BoxFuture, FutureExt};
@@ -97,6 +97,7 @@ pub(crate) fn services(root: &Path, agent: impl Agent, seen: &Arc<Seen>) -> Serv
         codex_events: None,
         image: Default::default(),
         log: LogSecrets::default(),
+        limits: Limits::default(),
         clock: Clock::System,
     }
 }

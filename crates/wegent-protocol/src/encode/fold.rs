@@ -106,7 +106,7 @@ impl Fold {
             AgentEvent::Model { id } => self.model = Some(id.clone()),
             AgentEvent::Usage(usage) => self.usage = Some(usage.clone()),
             // Its interface has no place for it.
-            AgentEvent::Place { .. } | AgentEvent::Retry(_) => {}
+            AgentEvent::Place { .. } | AgentEvent::Retry(_) | AgentEvent::CleanUp(_) => {}
             AgentEvent::Text {
                 delta,
                 parent: None,

@@ -57,6 +57,7 @@ fn end(kind: EndKind) -> RecordBody {
         tool_called: true,
         session: None,
         changes: FileChanges::default(),
+        clean_up: Default::default(),
     })))
 }
 
@@ -486,6 +487,7 @@ fn the_model_and_the_conversation_are_told_at_the_end() {
             tool_called: true,
             session: None,
             changes,
+            clean_up: Default::default(),
         }))),
     ]);
     assert_eq!(

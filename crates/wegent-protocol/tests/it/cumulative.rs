@@ -377,6 +377,7 @@ fn what_has_changed_is_shown_once_it_is_known() {
         tool_called: true,
         session: None,
         changes: changes(&["a", "b"], &["Say more"]),
+        clean_up: Default::default(),
     };
     let records = stamped(vec![
         begun(cumulative_header(AgentKind::Codex)),

@@ -70,6 +70,7 @@ pub(crate) fn ended(kind: EndKind) -> RecordBody {
         tool_called: false,
         session: None,
         changes: FileChanges::default(),
+        clean_up: Default::default(),
     })))
 }
 

@@ -109,6 +109,7 @@ impl CodexEvents {
             | AgentEvent::Place { .. }
             | AgentEvent::Question(_)
             | AgentEvent::Preparation(_)
+            | AgentEvent::CleanUp(_)
             | AgentEvent::Usage(_) => {}
         }
     }

@@ -127,7 +127,10 @@ impl Thinking {
             // The answer's text is the result's value; a sub-agent's is part of its report.
             AgentEvent::Text { .. } => self.introduce(true),
             AgentEvent::Preparation(told) => self.prepared(told),
-            AgentEvent::Reasoning { .. } | AgentEvent::Question(_) | AgentEvent::Usage(_) => {}
+            AgentEvent::Reasoning { .. }
+            | AgentEvent::Question(_)
+            | AgentEvent::Usage(_)
+            | AgentEvent::CleanUp(_) => {}
         }
         self.steps.len() > before
     }

@@ -95,6 +95,7 @@ impl Turn {
             | AgentEvent::Model { .. }
             | AgentEvent::Retry(_)
             | AgentEvent::Preparation(_)
+            | AgentEvent::CleanUp(_)
             | AgentEvent::Place { .. } => {}
         }
     }
