@@ -23,6 +23,7 @@ mod prepare;
 mod processes;
 mod replay;
 mod requests;
+mod rerun;
 mod routes;
 mod run_command;
 mod secrets;

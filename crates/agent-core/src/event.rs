@@ -293,6 +293,8 @@ pub enum NoticeKind {
     TextRestarted,
     /// The model's provider failed, or the agent stumbled over its answer; it is asked once more.
     ApiRetry,
+    /// The executor was restarted in the middle of the turn, which is run again or goes on.
+    Restarted,
     /// The agent or its configuration has something to say.
     Warning,
 }

@@ -278,10 +278,9 @@ impl Agent for CodexAgent {
     }
 }
 
-/// Codex knows no rules for tools and no number of model calls.
+/// Codex knows no rules for tools. The number of model calls is the executor's to keep.
 fn note_unknown_limits(options: &AgentOptions) {
     let given = [
-        ("max_turns", options.max_turns.is_some()),
         ("allowed_tools", !options.allowed_tools.is_empty()),
         ("disallowed_tools", !options.disallowed_tools.is_empty()),
     ];

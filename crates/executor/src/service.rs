@@ -198,6 +198,7 @@ pub fn services(
         image: config.image_environment.as_map().clone(),
         log,
         limits: config.limits,
+        rerun: config.server.dispatch.rerun,
         clock: Clock::System,
     }
 }

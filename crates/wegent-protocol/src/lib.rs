@@ -56,5 +56,5 @@ pub use record::{EndKind, RecordBody, TurnEnd, TurnHeader, TurnRecord, response_
 pub use request::{
     AttachmentSync, Check, CheckStatus, DecodeError, Dispatch, Envelope, FlatRules, Refused,
     SkillSync, TaskFacts, Validation, ValidationReport, Work, decode, decode_attachment_sync,
-    decode_flat, decode_skill_sync, decode_task_info,
+    decode_flat, decode_kept, decode_skill_sync, decode_task_info,
 };

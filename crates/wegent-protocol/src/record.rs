@@ -9,6 +9,7 @@ use agent_core::{
     StopReason, ToolCallId, TurnKey, Usage, redaction::Redacted,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Dispatch, Envelope, Fingerprint, Protocol, Work};
 
@@ -64,6 +65,9 @@ pub struct TurnHeader {
     pub response_id: String,
     /// When the turn began, in seconds since 1970.
     pub created_at: u64,
+    /// The request itself, without its secrets, where the turn is to be run again after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Box<Value>>,
 }
 
 impl TurnHeader {
@@ -87,6 +91,7 @@ impl TurnHeader {
             fingerprint: dispatch.fingerprint,
             response_id: response_id(dispatch.key),
             created_at,
+            request: dispatch.request.clone(),
         }
     }
 }

@@ -38,8 +38,9 @@ async fn limits_that_codex_does_not_know_are_noted_and_no_failure() {
         .filter(|line| line.contains("can't heed these options"))
         .collect();
     assert_eq!(noted.len(), 1, "{noted:?}");
+    // How often the model answers is counted for it.
     assert!(
-        noted[0].contains("max_turns") && noted[0].contains("disallowed_tools"),
+        noted[0].contains("disallowed_tools") && !noted[0].contains("max_turns"),
         "{noted:?}"
     );
 }

@@ -97,6 +97,8 @@ pub const WEGENT_CLAUDE_CODE_SILENCE_SECONDS: &str = "WEGENT_CLAUDE_CODE_SILENCE
 pub const WEGENT_CLAUDE_CODE_IDLE_SECONDS: &str = "WEGENT_CLAUDE_CODE_IDLE_SECONDS";
 /// Whether Claude Code reaches the model through our key proxy. Default on.
 pub const WEGENT_CLAUDE_CODE_KEY_PROXY: &str = "WEGENT_CLAUDE_CODE_KEY_PROXY";
+/// Whether a turn that was cut off by a restart is run again, where it needs no secret of its request. Default off.
+pub const WEGENT_RERUN_AFTER_RESTART: &str = "WEGENT_RERUN_AFTER_RESTART";
 /// Seconds that a turn may take, its preparation included. Default: no limit.
 pub const WEGENT_LIMIT_SECONDS: &str = "WEGENT_LIMIT_SECONDS";
 /// How often the model may answer in a turn. Default: no limit but the request's.

@@ -105,6 +105,8 @@ pub struct DispatchConfig {
     pub rules: FlatRules,
     /// The form of their callbacks; `None` leaves it to how they arrive.
     pub protocol: Option<Protocol>,
+    /// Whether one that a restart cuts off is run again, where it can be.
+    pub rerun: bool,
 }
 
 /// The task that came with the start, in `TASK_INFO`.

@@ -204,6 +204,9 @@ fn dispatch(reader: &mut Reader<'_>) -> DispatchConfig {
                 .unwrap_or(default.resume),
         },
         protocol,
+        rerun: reader
+            .flag(names::WEGENT_RERUN_AFTER_RESTART)
+            .unwrap_or(false),
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 use tracing::{error, info};
-use wegent_protocol::{Dispatch, Work};
+use wegent_protocol::{DecodeError, Dispatch, Work};
 
 use super::{
     answer::{self, Refusal},
@@ -36,7 +36,8 @@ pub(super) async fn dispatch(
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let body = body::read(&head, body, app.limits).await?;
-    let dispatch = body::decoded(body, wegent_protocol::decode)
+    let keep = app.dispatch.rerun;
+    let dispatch = body::decoded(body, move |body| decode(body, keep))
         .await?
         .map_err(|error| Refusal::bad_request(error.to_string()))?;
     let background = dispatch.background;
@@ -49,6 +50,15 @@ pub(super) async fn dispatch(
     };
     let response = answer::json(StatusCode::OK, &answer);
     Ok(held(&app, &connection, response, accepted.hold))
+}
+
+/// Decodes a request, and keeps it if it is to be kept and can be run again.
+fn decode(body: &[u8], keep: bool) -> Result<Dispatch, DecodeError> {
+    let mut dispatch = wegent_protocol::decode(body)?;
+    if keep && dispatch.needs_no_secrets() {
+        dispatch.request = serde_json::from_slice(body).ok();
+    }
+    Ok(dispatch)
 }
 
 /// Takes a turn over, in the form of callbacks that the configuration wants.

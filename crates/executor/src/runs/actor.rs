@@ -8,16 +8,16 @@ use tokio::{
     task::{Id, JoinSet},
 };
 use tracing::Instrument;
-use wegent_protocol::Dispatch;
+use wegent_protocol::{Dispatch, Fingerprint};
 
 use super::{
     Accepted, CancelError, Cancelled, Gates, History, HistoryError, HoldGuard, RunStatus,
     SubmitError,
-    catalog::{Catalog, OpenTurn},
+    catalog::{Card, Catalog, OpenTurn},
     ledger::{Ledger, Meaning, QUEUE_LIMIT, REPEAT_WINDOW_MS, State},
     log_name::TurnLogName,
     opening::{Opened, RunHandle, Services},
-    recover::{Recovered, recover, sweep},
+    recover::{Again, Pending, Recovered, recover, sweep},
     registry::{Arrival, Command},
     run::{Ended, Run},
     sessions::Sessions,
@@ -81,7 +81,13 @@ impl Runs {
             sessions: Sessions::default(),
             swept_at_ms: 0,
         };
-        for recovered in recover(&runs.services.store, &runs.services.clock)? {
+        let Services {
+            store,
+            clock,
+            rerun,
+            ..
+        } = &runs.services;
+        for recovered in recover(store, clock, *rerun)? {
             runs.take_up(recovered);
         }
         Ok(runs)
@@ -389,8 +395,15 @@ impl Runs {
             status,
             delivered_at_ms,
             card,
-            pending,
+            mut pending,
+            again,
         } = recovered;
+        if let Some(again) = again
+            && let Some(pending) = pending.take()
+        {
+            self.take_up_again(name, fingerprint, card, pending, again);
+            return;
+        }
         let state = match delivered_at_ms {
             Some(at_ms) => State::Delivered { status, at_ms },
             None => State::Ending(status),
@@ -410,5 +423,44 @@ impl Runs {
         let open = OpenTurn { log, delivered };
         self.catalog.list(name, card, Some(open));
         self.deliver(name.key, name.attempt, courier);
+    }
+
+    /// Has a turn that was cut off run again, in its turn among those of its task.
+    fn take_up_again(
+        &mut self,
+        name: TurnLogName,
+        fingerprint: Fingerprint,
+        card: Card,
+        pending: Pending,
+        again: Again,
+    ) {
+        let (key, attempt) = (name.key, name.attempt);
+        if let Some(turn) = again.dispatch.turn() {
+            self.note_session(key.task, turn.agent);
+        }
+        let gate = self.gates.of(key.task);
+        let opened = match self.services.reopen(again, name, pending, card, gate) {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(%key, %error, "the turn can't be taken up again");
+                return;
+            }
+        };
+        let Opened {
+            run,
+            handle,
+            open,
+            card,
+            courier,
+            ..
+        } = opened;
+        self.catalog.list(name, card, Some(open));
+        self.deliver(key, attempt, courier);
+        if self.ledger.is_busy(key.task) {
+            self.ledger.waits(key, attempt, fingerprint, (handle, run));
+        } else {
+            self.ledger.started(key, attempt, fingerprint, handle);
+            self.start(key, run);
+        }
     }
 }

@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use agent_core::{
-    AgentKind, Attempt, CancelHandle, environment, prepare::Preparer, redaction::EventRedactor,
+    AgentEvent, AgentKind, Attempt, CancelHandle, Notice, NoticeKind, Prompt, environment,
+    prepare::Preparer, redaction::EventRedactor,
 };
-use journal::{Retention, Seq, Store};
+use journal::{JournalError, Retention, Seq, Store};
 use redact::{Added, Secrets};
 use secrecy::ExposeSecret;
 use tokio::{sync::watch, time::Instant};
@@ -17,7 +18,7 @@ use super::{
     event_file::EventFile,
     log_name::TurnLogName,
     recorder::Recorder,
-    recover::Pending,
+    recover::{Again, Pending},
     run::{Ended, Job, Refusal, Run},
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
     config::IdentityConfig,
     courier::{Courier, RetryPolicy, Terms},
     factory::Agents,
-    logging::LogSecrets,
+    logging::{Covered, LogSecrets},
     outlets::Outlets,
     validate::Machine,
 };
@@ -33,6 +34,10 @@ use crate::{
 /// How long after a flat payload its turn's end is told at the earliest: the manager tells Wegent that the turn runs only
 /// when it has our answer.
 const LEAST_FLAT_TURN: Duration = Duration::from_secs(1);
+
+/// What is said to an agent that was cut off in the middle of its work.
+const GO_ON: &str = "Your work on the last request was cut off because the executor was restarted. Look at what is done \
+                     already, then finish it.";
 
 /// What the registry works with.
 pub struct Services {
@@ -60,6 +65,8 @@ pub struct Services {
     pub log: LogSecrets,
     /// What a turn may use.
     pub limits: Limits,
+    /// Whether turns that a restart has cut off are taken up again, where they can be.
+    pub rerun: bool,
     /// The time.
     pub clock: Clock,
 }
@@ -86,6 +93,17 @@ pub(super) struct RunHandle {
     pub(super) cancel: CancelHandle,
     /// Tells how far its end is.
     pub(super) ended: watch::Receiver<Ended>,
+}
+
+/// A turn whose journal has begun.
+struct Beginning {
+    dispatch: Dispatch,
+    attempt: Attempt,
+    recorder: Recorder,
+    pending: Pending,
+    card: Card,
+    secrets: Secrets,
+    covered: Covered,
 }
 
 impl Services {
@@ -134,14 +152,90 @@ impl Services {
         }
         let turn_gate = Gate::default();
         let hold = HoldGuard::new(turn_gate.hold());
-        let (cancel_handle, cancel) = CancelHandle::new();
         let earliest =
             (dispatch.protocol == Protocol::Cumulative).then(|| Instant::now() + LEAST_FLAT_TURN);
+        let beginning = Beginning {
+            dispatch,
+            attempt,
+            recorder,
+            pending,
+            card,
+            secrets,
+            covered,
+        };
         let terms = Terms {
             gates: vec![task_gate, turn_gate],
             end_not_before: earliest.max(end_not_before),
-            turn: Some(cancel_handle.clone()),
+            turn: None,
         };
+        Ok(self.assemble(beginning, terms, hold))
+    }
+
+    /// Takes up a turn that was cut off: it is run again, or goes on in its conversation.
+    pub(super) fn reopen(
+        &self,
+        again: Again,
+        name: TurnLogName,
+        pending: Pending,
+        card: Card,
+        task_gate: Gate,
+    ) -> Result<Opened, JournalError> {
+        let Again {
+            mut dispatch,
+            facts,
+        } = again;
+        let secrets = self.secrets_of(&dispatch);
+        let covered = self.log.cover(secrets.clone());
+        let redactor = EventRedactor::new(secrets.clone());
+        if let (Work::Turn(turn), true) = (&mut dispatch.work, facts.tool_called) {
+            turn.prompt = Prompt::text(GO_ON);
+            turn.new_session = false;
+        }
+        let text = match facts.tool_called {
+            true => "The executor was restarted; the work goes on from where it was cut off.",
+            false => {
+                "The executor was restarted before any tool was called; the turn is run again."
+            }
+        };
+        let log = pending.log.clone();
+        let mut recorder = Recorder::go_on(log, redactor, self.clock.clone(), facts)?;
+        recorder.event(AgentEvent::Notice(Notice {
+            kind: NoticeKind::Restarted,
+            text: text.to_owned(),
+        }));
+        let beginning = Beginning {
+            dispatch,
+            attempt: name.attempt,
+            recorder,
+            pending,
+            card,
+            secrets,
+            covered,
+        };
+        let terms = Terms {
+            gates: vec![task_gate],
+            ..Terms::default()
+        };
+        Ok(self.assemble(beginning, terms, HoldGuard::new(())))
+    }
+
+    /// The turn whose journal has begun.
+    fn assemble(&self, beginning: Beginning, terms: Terms, hold: HoldGuard) -> Opened {
+        let Beginning {
+            dispatch,
+            attempt,
+            recorder,
+            pending,
+            card,
+            secrets,
+            covered,
+        } = beginning;
+        let (cancel_handle, cancel) = CancelHandle::new();
+        let terms = Terms {
+            turn: Some(cancel_handle.clone()),
+            ..terms
+        };
+        let log = pending.log.clone();
         let courier = self.courier(pending, terms);
         let delivered = courier.progress();
         let (ended, ended_receiver) = watch::channel(Ended::No);
@@ -165,14 +259,14 @@ impl Services {
             cancel: cancel_handle,
             ended: ended_receiver,
         };
-        Ok(Opened {
+        Opened {
             run,
             handle,
             open: OpenTurn { log, delivered },
             card,
             courier,
             hold,
-        })
+        }
     }
 
     /// The courier of a journal.

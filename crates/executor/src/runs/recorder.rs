@@ -30,11 +30,11 @@ pub(super) struct Recorder {
 
 /// What the end's record repeats of the events before.
 #[derive(Clone, Debug, Default)]
-struct Facts {
-    tool_called: bool,
-    session: Option<SessionRef>,
+pub(super) struct Facts {
+    pub(super) tool_called: bool,
+    pub(super) session: Option<SessionRef>,
     usage: Option<Usage>,
-    changes: FileChanges,
+    pub(super) changes: FileChanges,
     clean_up: CleanUp,
 }
 
@@ -61,6 +61,29 @@ impl Recorder {
             redactor,
             clock,
             facts: Facts::default(),
+            events: None,
+            dropped: 0,
+            syncs: JoinSet::new(),
+        })
+    }
+
+    /// Goes on with a turn whose process has died.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal can't be written.
+    pub(super) fn go_on(
+        log: TurnLog<TurnRecord>,
+        redactor: EventRedactor,
+        clock: Clock,
+        facts: Facts,
+    ) -> Result<Self, JournalError> {
+        let writer = log.writer()?;
+        Ok(Self {
+            log,
+            writer,
+            redactor,
+            clock,
+            facts,
             events: None,
             dropped: 0,
             syncs: JoinSet::new(),

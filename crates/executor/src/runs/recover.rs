@@ -2,15 +2,16 @@
 
 use std::time::SystemTime;
 
-use agent_core::{ErrorClass, FileChanges, redaction::redact_value};
+use agent_core::{AgentEvent, ErrorClass, FileChanges, NoticeKind, redaction::redact_value};
 use journal::{Cursor, JournalError, Retention, Seq, Store, StoreError, TurnLog};
 use redact::Secrets;
 use serde::{Deserialize, Serialize};
 use wegent_protocol::{
-    EndKind, Fingerprint, Protocol, RecordBody, TurnEnd, TurnHeader, TurnRecord,
+    Dispatch, EndKind, Fingerprint, Protocol, RecordBody, TurnEnd, TurnHeader, TurnRecord,
+    decode_kept,
 };
 
-use super::{RunStatus, catalog::Card, log_name::TurnLogName};
+use super::{RunStatus, catalog::Card, log_name::TurnLogName, recorder::Facts};
 use crate::clock::Clock;
 
 /// What is remembered of a turn whose journal has gone: enough to know it again.
@@ -41,6 +42,16 @@ pub(super) struct Recovered {
     pub(super) card: Card,
     /// What is left to deliver.
     pub(super) pending: Option<Pending>,
+    /// What is to be done once more: it has not ended.
+    pub(super) again: Option<Again>,
+}
+
+/// A turn that was cut off and is run again, or goes on.
+pub(super) struct Again {
+    /// What was asked for, without secrets.
+    pub(super) dispatch: Dispatch,
+    /// What is known of what was done.
+    pub(super) facts: Facts,
 }
 
 /// A journal that has not been delivered to its end.
@@ -56,11 +67,15 @@ pub(super) struct Pending {
 }
 
 /// Everything an earlier process left in the store, oldest attempt first. Turns that were open are ended:
-/// honestly, with what is known of them. A journal that can't be read is left alone and logged.
+/// honestly, with what is known of them. With `rerun` those that can be run again are left open for that. A journal that can't be read is left alone and logged.
 ///
 /// # Errors
 /// [`StoreError`] when the folder can't be read.
-pub(super) fn recover(store: &Store, clock: &Clock) -> Result<Vec<Recovered>, StoreError> {
+pub(super) fn recover(
+    store: &Store,
+    clock: &Clock,
+    rerun: bool,
+) -> Result<Vec<Recovered>, StoreError> {
     let mut turns = Vec::new();
     for name in store.tombstones()? {
         let Some(turn) = TurnLogName::parse(&name) else {
@@ -79,6 +94,7 @@ pub(super) fn recover(store: &Store, clock: &Clock) -> Result<Vec<Recovered>, St
             delivered_at_ms: Some(epitaph.delivered_at_ms),
             card: epitaph.card,
             pending: None,
+            again: None,
         });
     }
     for name in store.existing()? {
@@ -88,7 +104,7 @@ pub(super) fn recover(store: &Store, clock: &Clock) -> Result<Vec<Recovered>, St
         };
         match store
             .open_log(&name)
-            .and_then(|log| take_up(turn, &log, clock))
+            .and_then(|log| take_up(turn, &log, clock, rerun))
         {
             Ok(Some(recovered)) => turns.push(recovered),
             Ok(None) => {
@@ -107,21 +123,31 @@ fn take_up(
     name: TurnLogName,
     log: &TurnLog<TurnRecord>,
     clock: &Clock,
+    rerun: bool,
 ) -> Result<Option<Recovered>, JournalError> {
-    let Some(found) = scan(log)? else {
+    let Some(mut found) = scan(log)? else {
         return Ok(None);
     };
+    let again = match rerun {
+        true => found.again(),
+        false => None,
+    };
+    let tool_called = found.facts.tool_called;
     let (status, ended_at_ms) = match found.ended {
         Some(ended) => ended,
+        None if again.is_some() => {
+            tracing::warn!(key = %name.key, attempt = %name.attempt, tool_called, "turn was open when the executor ended; it is taken up again");
+            (RunStatus::Running, 0)
+        }
         None => {
             let at_ms = clock.now_ms();
-            tracing::warn!(key = %name.key, attempt = %name.attempt, tool_called = found.tool_called, "turn was open when the executor ended");
-            close(log, found.tool_called, found.changes, at_ms)?;
+            tracing::warn!(key = %name.key, attempt = %name.attempt, tool_called, "turn was open when the executor ended");
+            close(log, tool_called, found.facts.changes, at_ms)?;
             (RunStatus::Failed, at_ms)
         }
     };
     let cursor = log.cursor()?;
-    let delivered = cursor.position().acked >= log.last();
+    let delivered = again.is_none() && cursor.position().acked >= log.last();
     let pending = (!delivered).then(|| Pending {
         log: log.clone(),
         cursor,
@@ -139,6 +165,7 @@ fn take_up(
             events: log.last().0,
         },
         pending,
+        again,
     }))
 }
 
@@ -146,9 +173,10 @@ struct Found {
     header: TurnHeader,
     /// In milliseconds since 1970.
     began_ms: u64,
-    tool_called: bool,
-    /// What it had changed in the workspace when that was last looked at.
-    changes: FileChanges,
+    /// What is known of what was done.
+    facts: Facts,
+    /// It was taken up again before.
+    taken_up: bool,
     /// How and when (milliseconds since 1970) the turn ended, if it did.
     ended: Option<(RunStatus, u64)>,
 }
@@ -156,7 +184,8 @@ struct Found {
 fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
     let mut reader = log.reader(Seq::START);
     let mut header = None;
-    let (mut tool_called, mut changes, mut ended) = (false, FileChanges::default(), None);
+    let mut facts = Facts::default();
+    let (mut taken_up, mut ended) = (false, None);
     loop {
         let records = reader.next_batch(1024, 1 << 20)?;
         if records.is_empty() {
@@ -165,13 +194,15 @@ fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
         for (_, record) in records {
             match record.body {
                 RecordBody::Begun(begun) => header = Some((begun.into_inner(), record.at_ms)),
-                RecordBody::Event(event) => {
-                    tool_called |= matches!(
-                        *event,
-                        agent_core::AgentEvent::Tool(_) | agent_core::AgentEvent::Subagent(_)
-                    )
-                }
-                RecordBody::Changes(found) => changes = found.into_inner(),
+                RecordBody::Event(event) => match event.into_inner() {
+                    AgentEvent::Tool(_) | AgentEvent::Subagent(_) => facts.tool_called = true,
+                    AgentEvent::Session(session) => facts.session = Some(session),
+                    AgentEvent::Notice(notice) => {
+                        taken_up |= notice.kind == NoticeKind::Restarted;
+                    }
+                    _ => {}
+                },
+                RecordBody::Changes(found) => facts.changes = found.into_inner(),
                 RecordBody::Gap { .. } => {}
                 RecordBody::Ended(end) => ended = Some((RunStatus::of(&end.kind), record.at_ms)),
             }
@@ -180,10 +211,35 @@ fn scan(log: &TurnLog<TurnRecord>) -> Result<Option<Found>, JournalError> {
     Ok(header.map(|(header, began_ms)| Found {
         header,
         began_ms,
-        tool_called,
-        changes,
+        facts,
+        taken_up,
         ended,
     }))
+}
+
+impl Found {
+    /// What is to be done once more; nothing if the turn has ended, or that can't be done, or was tried before.
+    fn again(&mut self) -> Option<Again> {
+        // Once: what it does may be what ends the executor.
+        if self.ended.is_some() || self.taken_up {
+            return None;
+        }
+        // What tools have done must not be done twice, and without a conversation nobody knows what that was.
+        if self.facts.tool_called && self.facts.session.is_none() {
+            return None;
+        }
+        let request = self.header.request.take()?;
+        match decode_kept(&request) {
+            Ok(dispatch) => Some(Again {
+                dispatch,
+                facts: self.facts.clone(),
+            }),
+            Err(error) => {
+                tracing::error!(%error, "a request that was kept can't be read");
+                None
+            }
+        }
+    }
 }
 
 /// Ends a turn that was open.

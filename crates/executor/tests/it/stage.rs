@@ -98,6 +98,7 @@ pub(crate) fn services(root: &Path, agent: impl Agent, seen: &Arc<Seen>) -> Serv
         image: Default::default(),
         log: LogSecrets::default(),
         limits: Limits::default(),
+        rerun: false,
         clock: Clock::System,
     }
 }

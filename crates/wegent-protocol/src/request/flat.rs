@@ -108,6 +108,7 @@ pub fn decode_task_info(text: &[u8], rules: FlatRules) -> Result<Dispatch, Decod
         background: false,
         fingerprint: Fingerprint::of(&raw),
         callback_url: raw["callback_url"].as_str().map(str::to_owned),
+        request: None,
         secrets: secrets::credentials(&raw),
     })
 }
@@ -164,6 +165,7 @@ fn decode_value(raw: Value, rules: FlatRules) -> Result<Dispatch, DecodeError> {
         background: false,
         fingerprint,
         callback_url,
+        request: None,
         secrets,
     })
 }

@@ -21,11 +21,12 @@ use std::fmt;
 use agent_core::{Turn, TurnKey, UnknownAgent};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub(crate) use self::lenient::Text;
 pub use self::{
     flat::{FlatRules, decode_flat, decode_task_info},
-    responses::decode,
+    responses::{decode, decode_kept},
     sync::{AttachmentSync, SkillSync, decode_attachment_sync, decode_skill_sync},
     validation::{Check, CheckStatus, Validation, ValidationReport},
 };
@@ -48,6 +49,8 @@ pub struct Dispatch {
     /// Where callbacks go, if the request itself says it. Wegent's manager usually gives the address to
     /// the container's environment instead.
     pub callback_url: Option<String>,
+    /// The request itself, for [`decode_kept`]; only where somebody wants it kept. Decoders leave it out.
+    pub request: Option<Box<Value>>,
     pub(crate) secrets: Vec<SecretString>,
 }
 
@@ -82,6 +85,16 @@ impl Dispatch {
             Work::Turn(turn) => Some(turn),
             Work::Validation(_) | Work::UnknownAgent(_) | Work::Refused(_) => None,
         }
+    }
+
+    /// Whether the turn can be run without the request's secrets: the model is reached by what the container itself has.
+    pub fn needs_no_secrets(&self) -> bool {
+        self.turn().is_some_and(|turn| {
+            let model = &turn.model;
+            let brings_none =
+                model.api_key.is_none() && model.headers.is_empty() && model.variables.is_empty();
+            model.use_own_login || brings_none
+        })
     }
 
     /// Every credential in the request: keys, tokens, passwords in URLs, and header and environment values

@@ -72,8 +72,24 @@ pub fn decode(body: &[u8]) -> Result<Dispatch, DecodeError> {
         background,
         fingerprint,
         callback_url,
+        request: None,
         secrets,
     })
+}
+
+/// Decodes a request that was kept without its secrets. The person's tokens are left out: in their place stands what says
+/// that there was a secret.
+///
+/// # Errors
+/// [`DecodeError`] as by [`decode`].
+pub fn decode_kept(request: &Value) -> Result<Dispatch, DecodeError> {
+    let mut dispatch = decode(request.to_string().as_bytes())?;
+    if let Work::Turn(turn) = &mut dispatch.work {
+        turn.identity.auth_token = None;
+        turn.identity.skill_identity_token = None;
+        turn.identity.git.token = None;
+    }
+    Ok(dispatch)
 }
 
 pub(super) fn typed<'de, T: Deserialize<'de>>(raw: &'de Value) -> Result<T, DecodeError> {

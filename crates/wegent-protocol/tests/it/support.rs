@@ -52,6 +52,7 @@ pub(crate) fn header() -> TurnHeader {
         fingerprint: "0".repeat(64).parse().unwrap(),
         response_id: "resp_000000000000018f3c2a9d10".into(),
         created_at: 1_786_000_000,
+        request: None,
     }
 }
 
