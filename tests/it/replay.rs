@@ -160,6 +160,23 @@ async fn a_turn_streams_to_its_end_and_can_be_read_again_also_after_a_restart() 
         "{delivered:?}"
     );
     world.finished(TURN).await;
+    // Callbacks name the events that they cover.
+    let covered: Vec<usize> = world
+        .backend
+        .callbacks(TURN)
+        .iter()
+        .map(|callback| {
+            callback
+                .header("x-event-sequence")
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    assert!(
+        covered.is_sorted() && covered.last() == Some(&live.len()),
+        "{covered:?}"
+    );
     assert_eq!(pages(&world).await, live);
     let (again, nothing) = stream(address(&world, ""), Some(format!("1-{}", live.len()))).await;
     assert_eq!((again.status, nothing.len()), (204, 0));
