@@ -30,7 +30,7 @@ mod secrets;
 mod sessions;
 mod team;
 mod turns;
+mod validation;
 
 /// An MCP server over stdio; see the file.
 const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/mcp_server.py");
-mod validation;

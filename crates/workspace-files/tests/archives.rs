@@ -146,7 +146,7 @@ fn a_task_comes_back_as_it_was_but_for_what_can_be_made_again() {
         "task/shop/src/b.pyc",
         "task/shop/out.log",
         "task/shop/target",
-        "task/.wegent-executor/claude",
+        "task/.wegent-executor/claude/.claude.json",
         "task/.wegent-executor/codex/sessions/state.sqlite",
         "home/.claude/.credentials.json",
         "home/.bashrc",

@@ -60,10 +60,7 @@ async fn skills_are_deployed_into_the_users_folder_and_a_required_one_must_be_th
     let (status, detail) = refusal(&refused);
     assert_eq!(status, 422);
     assert!(detail.contains("code-review"), "{detail}");
-    let archive = skill_archive(
-        "code-review",
-        &[("code-review/SKILL.md", 0o644, "# Review")],
-    );
+    let archive = skill_archive("code-review", &[("SKILL.md", 0o644, "# Review")]);
     world
         .backend
         .files()
