@@ -27,6 +27,8 @@ const DISCARD: Duration = Duration::from_secs(5);
 
 /// How long a small body may stall.
 const STALL: Duration = Duration::from_secs(30);
+/// How long all of a small body may take.
+const WHOLE: Duration = Duration::from_secs(120);
 
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +44,12 @@ pub(super) struct BodyLimits {
 /// Reads a small body, from whoever is quick.
 pub(super) async fn small(request: Request, size: usize) -> Result<Vec<u8>, Refusal> {
     let (head, body) = request.into_parts();
-    read(&head, body, BodyLimits { size, stall: STALL }).await
+    let limits = BodyLimits {
+        size,
+        stall: STALL,
+        whole: WHOLE,
+    };
+    read(&head, body, limits).await
 }
 
 /// The same as JSON.

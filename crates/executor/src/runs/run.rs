@@ -120,7 +120,7 @@ impl Run {
         } = self;
         let kind = match job {
             Job::Refuse(refusal) => refusal.end(),
-            Job::Validate { asked, machine } => validated(asked, &machine, &cancel).await,
+            Job::Validate { asked, machine } => validated(asked, &machine, &cancel, &limits).await,
             Job::Turn { turn, agent } => {
                 let (events, receiver) = EventSink::new(EVENT_BUFFER);
                 let cx = PrepareCx {
@@ -173,13 +173,18 @@ async fn finish(recorder: Recorder, kind: EndKind, ended: &watch::Sender<Ended>)
 }
 
 /// The report is the turn's text. That something is missing is no failure of the turn.
-async fn validated(asked: Validation, machine: &Machine, cancel: &Cancel) -> EndKind {
+async fn validated(
+    asked: Validation,
+    machine: &Machine,
+    cancel: &Cancel,
+    limits: &Limits,
+) -> EndKind {
     tokio::select! {
         report = machine.validate(asked) => EndKind::Completed {
             text: report.to_json(),
             stop: StopReason::EndTurn,
         },
-        reason = cancel.cancelled() => cancelled(reason),
+        reason = cancel.cancelled() => cancelled(reason, limits),
     }
 }
 
