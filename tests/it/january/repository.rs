@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use testkit::{GitServer, cumulative::Stored, git_server::Repository};
-use wegent_executor_tests::{FlatTurn, PATIENCE, World};
+use wegent_executor_tests::{FlatTurn, PATIENCE};
 
 use super::{AGENTS, completed, real_world};
 
