@@ -548,7 +548,7 @@ async fn an_outage_for_real() {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(10.0);
-    let pause = 10;
+    let pause = 50;
     let count = (minutes * 60_000.0 / pause as f64) as u32;
     let Some(world) = World::build_with("an_outage_for_real", ticks(count, pause), |_| {}).await
     else {
@@ -569,13 +569,15 @@ async fn an_outage_for_real() {
         let now = memory(&world);
         (least, most) = (least.min(now), most.max(now));
     }
+    println!("memory: {before} KiB before, {least} to {most} KiB while the endpoint was away");
     let sent = world.backend.callbacks(TURN).len();
     world.backend.come_back().await.unwrap();
     let back = Instant::now();
     let more = |callbacks: &[Callback]| callbacks.len() > sent;
     assert!(world.backend.wait_for(PATIENCE, more).await);
     let first = back.elapsed();
-    let long = Duration::from_secs_f64(minutes * 60.0) + PATIENCE;
+    // On a busy machine the model takes its time to say the rest.
+    let long = Duration::from_secs_f64(minutes * 240.0) + PATIENCE;
     assert!(world.backend.wait_end(TURN, 1, long).await.is_some());
     let view = world.finished(TURN).await;
     assert_as_said(&world, &view);
