@@ -84,7 +84,10 @@ pub(super) fn modelled(
         let finished = request.ending == Ending::Finished;
         match steps.last_mut() {
             Some((before, _)) if continues(before, &said) => *before = longer(before, said),
-            Some((before, before_finished)) if !*before_finished => {
+            // Nobody asks again for what has called a tool, even if nobody has heard its last byte.
+            Some((before, before_finished))
+                if !*before_finished && before.tools().next().is_none() =>
+            {
                 (*before, *before_finished) = (said, finished);
             }
             _ => steps.push((said, finished)),
