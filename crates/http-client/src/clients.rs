@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use reqwest::{Client, ClientBuilder, NoProxy, Proxy, redirect};
 use tokio::sync::OnceCell;
 
-use crate::{HttpUrl, Proxies, Settings, roots};
+use crate::{HttpUrl, Proxies, Settings, names::Names, roots};
 
 /// Reached without a proxy, whatever the settings say.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
@@ -117,6 +117,7 @@ pub(crate) fn builder(settings: &Settings) -> reqwest::Result<ClientBuilder> {
     let mut builder = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
+        .dns_resolver(Names::system())
         .connect_timeout(settings.connect_timeout)
         .pool_idle_timeout(settings.keep_idle);
     if let Some(user_agent) = settings.user_agent {

@@ -9,6 +9,8 @@
 //! What it trusts: the files and folders named by `SSL_CERT_FILE` and `SSL_CERT_DIR`, else the system's bundle,
 //! else, on an image that has none, the roots built into this crate (Mozilla's); and always [`Settings::ca_file`].
 //!
+//! Names are looked up by a resolver of our own (`names`), so that one static file runs in any image.
+//!
 //! # Guarantees
 //! * Loopback is reached directly, whatever the proxies. The environment's proxy variables are not read here.
 //! * No client follows redirects: a `POST` that is sent elsewhere would turn into a `GET`, and its headers may
@@ -27,6 +29,7 @@
 #![warn(missing_docs)]
 
 mod clients;
+mod names;
 mod roots;
 mod settings;
 mod url;
