@@ -8,7 +8,10 @@ use std::{net::IpAddr, path::PathBuf};
 use agent_core::AgentKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Mode, ServerConfig, parse_host};
+use crate::{
+    config::{Mode, ServerConfig, parse_host},
+    init_data::ImageReference,
+};
 
 /// Exit code for a command line that isn't understood.
 pub const EXIT_USAGE: u8 = 2;
@@ -42,9 +45,31 @@ pub enum Command {
     Capabilities(Listing),
     /// Say what is wrong with this machine or its configuration, and what mends it. Exits with 1 if anything is.
     Doctor(Listing),
+    /// Write what a Wegent is to know of this executor.
+    #[command(subcommand)]
+    InitData(InitData),
     /// Tell git a credential; git itself calls this.
     #[command(hide = true)]
     GitCredential(GitCredential),
+}
+
+/// Files for the `init_data` folder of Wegent's backend.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum InitData {
+    /// Write the Codex shell, an example team and a smoke skill; nothing that exists is replaced.
+    Render(Render),
+}
+
+/// What to write, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Render {
+    /// The image that the shell is to run; it has to hold the agents' CLIs.
+    #[arg(long, value_name = "IMAGE")]
+    pub image: ImageReference,
+
+    /// The folder to write to.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub to: PathBuf,
 }
 
 /// The credential helper, see git-credential(1).
@@ -184,6 +209,22 @@ mod tests {
     #[test]
     fn the_parser_is_consistent() {
         Cli::command_factory().debug_assert();
+    }
+
+    #[test]
+    fn init_data_takes_an_image_that_is_one() {
+        let command = parse("init-data render --image reg:5000/a:1 --to /x").unwrap();
+        let Some(Command::InitData(InitData::Render(render))) = command.command else {
+            panic!("{command:?}");
+        };
+        assert_eq!(render.to, PathBuf::from("/x"));
+        for wrong in [
+            "init-data render",
+            "init-data render --image a:b:c",
+            "init-data",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

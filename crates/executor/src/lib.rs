@@ -26,6 +26,7 @@ pub mod factory;
 mod form;
 pub mod heartbeat;
 pub mod http;
+pub mod init_data;
 pub mod logging;
 mod mount;
 pub mod outlets;

@@ -6,9 +6,10 @@ use agent_core::{environment, error_chain, git};
 use clap::Parser;
 use executor::{
     capabilities::Capabilities,
-    cli::{Cli, Command, EXIT_FAILURE},
+    cli::{Cli, Command, EXIT_FAILURE, InitData},
     config::{Config, ImageEnvironment},
     doctor::{self, Diagnosis},
+    init_data,
     logging::{self, LogSecrets},
     run_command, service,
 };
@@ -24,6 +25,17 @@ fn main() -> ExitCode {
         let (input, output) = (std::io::stdin(), std::io::stdout());
         return match git::ask_for_credential(&asked.socket, &asked.operation, input, output) {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure(&error),
+        };
+    }
+    if let Some(Command::InitData(InitData::Render(asked))) = &cli.command {
+        return match init_data::render(&asked.image, &asked.to) {
+            Ok(written) => {
+                for path in written {
+                    println!("{}", path.display());
+                }
+                ExitCode::SUCCESS
+            }
             Err(error) => failure(&error),
         };
     }
@@ -95,7 +107,9 @@ async fn run(command: Command, mut config: Config, log: LogSecrets) -> ExitCode 
             Ok(clients) => told(&doctor::examine(&config, clients).await, listing.json),
             Err(error) => failure(&error),
         },
-        Command::GitCredential(_) => unreachable!("answered before there was a configuration"),
+        Command::GitCredential(_) | Command::InitData(_) => {
+            unreachable!("answered before there was a configuration")
+        }
     }
 }
 
