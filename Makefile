@@ -8,7 +8,7 @@ LATEST_DIR := $(CLI_DIR)/latest
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak outage lint chaos fuzz fmt fmt-check clippy deny doc release clean
+.PHONY: help cli build test test-big test-fast test-latest demo bench bench-daemon soak outage lint chaos fuzz fmt fmt-check clippy deny doc release static-check image-check clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -89,10 +89,26 @@ doc: ## Build the documentation; warnings are errors
 
 lint: fmt-check clippy deny doc ## Everything but the tests
 
-release: ## Build the release binaries
-	$(CARGO) build --release --locked -p executor --bin wegent-executor
-	$(CARGO) build --release --locked -p codex-daemon --bins
+# Each binary is one static file: it runs in any image, whatever C library that has. `make bench` looks for the executor
+# beside its own program, hence the copy there.
+TARGET ?= $(shell uname -m)-unknown-linux-gnu
+DIST := dist/$(if $(filter aarch64-%,$(TARGET)),arm64,amd64)
+PACKAGES := executor codex-daemon
+BINARIES := wegent-executor codex-daemon claude-codex
+
+release: ## Build the release binaries, static, into dist/ (TARGET=aarch64-unknown-linux-gnu for the other architecture)
+	for package in $(PACKAGES); do RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
+		$(CARGO) build --release --locked --target $(TARGET) -p $$package --bins || exit 1; done
+	mkdir -p $(DIST) target/release
+	install -m 755 $(BINARIES:%=target/$(TARGET)/release/%) $(DIST)
+	if [ "$(TARGET)" = "$$(uname -m)-unknown-linux-gnu" ]; then install -m 755 $(BINARIES:%=$(DIST)/%) target/release; fi
+
+static-check: release ## Start the static executor in an empty root folder, a Debian and a busybox; needs root
+	tests/static-check.py $(DIST)/wegent-executor
+
+image-check: release build ## Build the images without a container engine and try each; needs root, buildah, debootstrap
+	docker/image-check.sh
 
 clean:
 	$(CARGO) clean
-	rm -rf $(CLI_DIR)/node_modules $(LATEST_DIR)
+	rm -rf dist $(CLI_DIR)/node_modules $(LATEST_DIR)
