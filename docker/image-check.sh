@@ -91,6 +91,10 @@ try() { # TARGET
   fi
   inside sh -c 'codex --version && claude --version && git --version' 2>/dev/null | sed "s/^/$target: /"
   inside "$executor" --version | sed "s/^/$target: /"
+  if [ "$target" != base ]; then
+    buildah run --user agent "$container" -- sh -c 'touch /workspace/as-agent && wegent-executor --version >/dev/null' \
+      || fail "$target needs root"
+  fi
   health "$target" "$executor"
   task "$target" "$executor"
   capabilities "$target" "$executor"
