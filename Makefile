@@ -89,15 +89,17 @@ doc: ## Build the documentation; warnings are errors
 
 lint: fmt-check clippy deny doc ## Everything but the tests
 
-# Each binary is one static file: it runs in any image, whatever C library that has. `make bench` looks for the executor
-# beside its own program, hence the copy there.
+# Each binary is one static file: it runs in any image, whatever C library that has. Without the second flag, random numbers
+# would come from /dev in a static binary, which an empty root doesn't have: it can't find the system call's wrapper.
+# `make bench` looks for the executor beside its own program, hence the copy there.
+STATIC := -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"
 TARGET ?= $(shell uname -m)-unknown-linux-gnu
 DIST := dist/$(if $(filter aarch64-%,$(TARGET)),arm64,amd64)
 PACKAGES := executor codex-daemon
 BINARIES := wegent-executor codex-daemon claude-codex
 
 release: ## Build the release binaries, static, into dist/ (TARGET=aarch64-unknown-linux-gnu for the other architecture)
-	for package in $(PACKAGES); do RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
+	for package in $(PACKAGES); do RUSTFLAGS='$(RUSTFLAGS) $(STATIC)' \
 		$(CARGO) build --release --locked --target $(TARGET) -p $$package --bins || exit 1; done
 	mkdir -p $(DIST) target/release
 	install -m 755 $(BINARIES:%=target/$(TARGET)/release/%) $(DIST)

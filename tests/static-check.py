@@ -82,11 +82,15 @@ def require_static(executor: Path):
         sys.exit("static-check: the executor is larger than 15 MB")
 
 
+def tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:]
+
+
 def wait_for(what: str, condition, log: Path):
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"static-check: {what}: never happened\n{log.read_text(errors='replace')}")
+            sys.exit(f"static-check: {what}: never happened\n{tail(log)}")
         time.sleep(0.05)
 
 
@@ -127,7 +131,7 @@ def run_in(root: Path, manager: str, expect: str | None = None):
         process.terminate()
         code = process.wait(30)
     if code != 0:
-        sys.exit(f"static-check: {root.name}: exit code {code}\n{log.read_text(errors='replace')}")
+        sys.exit(f"static-check: {root.name}: exit code {code}\n{tail(log)}")
     print(f"{root.name}: serves, {'says ' + repr(expect) if expect else 'reaches ' + host}, ends on SIGTERM")
 
 
