@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images from their Dockerfiles without a container engine and tries each of them: its health check, what
-# it says of itself, and a task by its own Codex with a scripted model. Needs root, buildah and, where no registry
+# Builds the images from their Dockerfiles without a container engine and tries each of them: its health check, Wegent's
+# validation (of `full`), and a task by its own Codex with a scripted model. Needs root, buildah and, where no registry
 # can be reached, debootstrap (both Debian packages). `make image-check` calls it.
 #
 #   image-check.sh [slim] [full] [base]     default: all three
@@ -97,7 +97,6 @@ try() { # TARGET
   fi
   health "$target" "$executor"
   task "$target" "$executor"
-  capabilities "$target" "$executor"
   echo "$target: $(size "$container") MB"
 }
 
@@ -114,6 +113,12 @@ print((json.load(sys.stdin)["Docker"]["config"].get("Healthcheck") or {"Test": [
   for _ in $(seq 60); do
     if inside sh -c "${check:-curl -fsS --noproxy '*' -o /dev/null http://127.0.0.1:$port/}" 2>/dev/null; then
       echo "$1: healthy"
+      # Only this one has all that Wegent asks a shell's image for.
+      if [ "$1" = full ]; then
+        for shell in Codex ClaudeCode; do
+          docker/ask-validator.py "http://127.0.0.1:$port" $((port + 1)) "$shell" || fail "$1 is not valid for $shell"
+        done
+      fi
       inside sh -c "pkill -TERM -f '^$2 serve' || kill -TERM \$(pidof executor wegent-executor)" 2>/dev/null || true
       wait "$serving" 2>/dev/null || true
       return
@@ -133,14 +138,6 @@ task() { # TARGET EXECUTOR
     >"$work/$1-task.log" 2>&1 || { tail -n 30 "$work/$1-task.log" >&2; fail "the task in $1 failed"; }
   [ "$(inside cat /workspace/demo/greeting.txt)" = hello ] || { tail -n 30 "$work/$1-task.log" >&2; fail "the task in $1 left its file as it was"; }
   echo "$1: the task's file was corrected by the image's own codex"
-}
-
-# What the executor says of the image, where it can.
-capabilities() { # TARGET EXECUTOR
-  if inside "$2" capabilities --help >/dev/null 2>&1; then
-    inside "$2" capabilities --json >"$work/$1-capabilities.json" || fail "$1 can't tell its capabilities"
-    echo "$1: told its capabilities"
-  fi
 }
 
 size() { # CONTAINER
