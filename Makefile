@@ -95,6 +95,9 @@ lint: fmt-check clippy deny doc ## Everything but the tests
 STATIC := -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"
 TARGET ?= $(shell uname -m)-unknown-linux-gnu
 DIST := dist/$(if $(filter aarch64-%,$(TARGET)),arm64,amd64)
+ifneq ($(TARGET),$(shell uname -m)-unknown-linux-gnu)
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
+endif
 PACKAGES := executor codex-daemon
 BINARIES := wegent-executor codex-daemon claude-codex
 
