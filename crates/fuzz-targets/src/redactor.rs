@@ -40,7 +40,9 @@ fn pieces<'a>(text: &'a str, lengths: &[u8]) -> Vec<&'a str> {
     let mut rest = text;
     let mut pieces = Vec::new();
     for length in lengths {
-        let at = rest.floor_char_boundary(usize::from(length % 24));
+        let most = usize::from(length % 24).min(rest.len());
+        let at = (0..=most).rev().find(|at| rest.is_char_boundary(*at));
+        let at = at.unwrap_or_default();
         let (piece, after) = rest.split_at(at);
         pieces.push(piece);
         rest = after;

@@ -304,14 +304,14 @@ fn brief(kind: &EndKind) -> EndKind {
     match kind {
         EndKind::Completed { stop, .. } => EndKind::Completed {
             text: String::new(),
-            stop: stop.clone(),
+            stop: *stop,
         },
         EndKind::Failed {
             class,
             message,
             code,
         } => EndKind::Failed {
-            class: class.clone(),
+            class: *class,
             message: message.chars().take(MESSAGE).collect(),
             code: code.clone(),
         },

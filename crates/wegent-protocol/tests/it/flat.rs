@@ -100,10 +100,7 @@ fn what_to_continue_is_what_the_platform_says() {
     // Claude Code: the task's own id stands for "whatever there is".
     assert_eq!(continues(&claude), (false, None));
     assert_eq!(continues(&with(&claude, "session_id", json!(id))), named);
-    let off = FlatRules {
-        resume: false,
-        ..FlatRules::default()
-    };
+    let off = FlatRules { resume: false };
     let dispatch = decode_flat(codex.to_string().as_bytes(), off).unwrap();
     let turn = dispatch.turn().unwrap();
     assert!(turn.new_session && turn.resume_session.is_none());
