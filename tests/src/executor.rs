@@ -121,15 +121,23 @@ impl Executor {
     /// # Panics
     /// If it does not become healthy.
     pub async fn start(settings: Settings) -> Self {
+        Self::start_and_ask(settings, Duration::from_millis(2)).await
+    }
+
+    /// The same, asking again after each `rest`.
+    ///
+    /// # Panics
+    /// If it does not become healthy.
+    pub async fn start_and_ask(settings: Settings, rest: Duration) -> Self {
         let mut executor = Self {
             child: spawn(&settings),
             settings,
         };
-        executor.healthy().await;
+        executor.healthy(rest).await;
         executor
     }
 
-    async fn healthy(&mut self) {
+    async fn healthy(&mut self, rest: Duration) {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             let url = format!("{}/", self.url());
@@ -148,7 +156,7 @@ impl Executor {
                 "the executor did not get healthy:\n{}",
                 self.log()
             );
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(rest).await;
         }
     }
 
@@ -199,7 +207,7 @@ impl Executor {
     /// Starts another one on the same disk; the one before has ended.
     pub async fn start_again(&mut self) {
         self.spawn_again();
-        self.healthy().await;
+        self.healthy(Duration::from_millis(2)).await;
     }
 
     /// The same without waiting for it to be healthy.

@@ -50,9 +50,7 @@ impl<R> LineReader<R> {
 
     /// A line that the buffer already holds.
     fn take_line(&mut self) -> Option<Line> {
-        let found = self.buffer[self.searched..]
-            .iter()
-            .position(|byte| *byte == b'\n');
+        let found = memchr::memchr(b'\n', &self.buffer[self.searched..]);
         let Some(found) = found else {
             self.searched = self.buffer.len();
             return None;

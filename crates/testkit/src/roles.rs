@@ -14,10 +14,12 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use crate::{
     cli::ClaudeVersion,
+    clock,
     fake_claude::{FakeClaude, named_session},
     fake_codex::FakeCodex,
     notes::Notebook,
@@ -198,8 +200,16 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+static BORN: OnceLock<String> = OnceLock::new();
+
+/// When this process was started, as a [stamp](crate::clock::stamp).
+pub(crate) fn born() -> String {
+    BORN.get_or_init(clock::stamp).clone()
+}
+
 #[ctor::ctor]
 fn play_role() {
+    born();
     supervisor::run_guard_if_asked();
     let Some(role) = variable(ROLE).and_then(|role| role.into_string().ok()) else {
         return;

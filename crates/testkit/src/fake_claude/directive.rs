@@ -23,6 +23,13 @@ pub(super) enum Directive {
     },
     Reason(String),
     Whole(String),
+    /// Many finished messages, without a stream.
+    Wholes {
+        count: u32,
+        size: usize,
+    },
+    /// When the process was started.
+    Born,
     Void(String),
     Retry {
         status: Option<u16>,
@@ -100,6 +107,11 @@ pub(super) fn one(text: &str) -> Directive {
         },
         "reason" => Directive::Reason(rest.to_owned()),
         "whole" => Directive::Whole(rest.to_owned()),
+        "wholes" => Directive::Wholes {
+            count: number(rest, "count").map_or(10, |count| count as u32),
+            size: number(rest, "size").map_or(20, |size| size as usize),
+        },
+        "born" => Directive::Born,
         "void" => Directive::Void(rest.to_owned()),
         "retry" => {
             let (status, error) = split(rest);

@@ -19,6 +19,8 @@
 //! | `#fake:deltas count=N rate=R size=B` | a message of N deltas, R per second (0: no pause), B bytes each, with time stamps |
 //! | `#fake:reason TEXT` | a thinking block |
 //! | `#fake:whole TEXT` | a message without deltas, as after the CLI's fall-back to a request without a stream |
+//! | `#fake:wholes count=N size=B` | N messages without deltas, B bytes each, with time stamps |
+//! | `#fake:born` | a message with the time at which the process was started, as a time stamp |
 //! | `#fake:void TEXT` | deltas that no message confirms |
 //! | `#fake:retry STATUS ERROR` | a notice that a request to the model is tried again |
 //! | `#fake:tool COMMAND` | a call of Bash that prints its own text and ends well; nothing is run |

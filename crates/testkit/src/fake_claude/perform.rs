@@ -38,6 +38,13 @@ impl Turn {
             Directive::Deltas { count, rate, size } => self.deltas(count, rate, size).await,
             Directive::Reason(text) => self.reason(&text).await,
             Directive::Whole(text) => self.whole(&text).await,
+            Directive::Wholes { count, size } => {
+                for _ in 0..count {
+                    self.whole(&stamped(size)).await?;
+                }
+                Ok(())
+            }
+            Directive::Born => self.say(&roles::born()).await,
             Directive::Void(text) => self.void(&text).await,
             Directive::Retry { status, error } => self.retry(status, &error).await,
             Directive::Tool(command) => self.tool(&command).await,
@@ -100,13 +107,7 @@ impl Turn {
             Duration::ZERO
         };
         // Made one by one while they are sent: the time stamp is the time of writing.
-        let deltas = (0..count).map(move |_| {
-            format!(
-                "{:.<width$} ",
-                clock::stamp(),
-                width = size.saturating_sub(1)
-            )
-        });
+        let deltas = (0..count).map(move |_| stamped(size));
         self.message(deltas, pause).await
     }
 
@@ -331,6 +332,15 @@ impl Turn {
         }
         Ok(())
     }
+}
+
+/// The time of writing, filled up to so many bytes.
+fn stamped(size: usize) -> String {
+    format!(
+        "{:.<width$} ",
+        clock::stamp(),
+        width = size.saturating_sub(1)
+    )
 }
 
 fn bash(command: &str) -> Value {

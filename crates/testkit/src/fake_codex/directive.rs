@@ -12,6 +12,8 @@ pub(super) enum Directive {
     },
     Backwards(String),
     History,
+    /// When the turn's request was read.
+    Heard,
     Deltas {
         count: u32,
         rate: f64,
@@ -65,6 +67,7 @@ fn one(text: &str) -> Directive {
             Directive::Slow { pause, text }
         }
         "backwards" => Directive::Backwards(rest.to_owned()),
+        "heard" => Directive::Heard,
         "history" => Directive::History,
         "deltas" => Directive::Deltas {
             count: number(rest, "count").map_or(10, |count| count as u32),

@@ -14,6 +14,7 @@
 //! | `#fake:history` | a message that names all prompts of the thread so far |
 //! | `#fake:slow millis=N TEXT` | a message, word by word with a pause after each |
 //! | `#fake:backwards TEXT` | a message that is TEXT read backwards, three characters at a time: what no prompt is to hold |
+//! | `#fake:heard` | a message with the time at which the turn's request was read, as a time stamp |
 //! | `#fake:deltas count=N rate=R size=B` | a message of N deltas, R per second (0: no pause), B bytes each, with time stamps |
 //! | `#fake:reason TEXT` | a reasoning item |
 //! | `#fake:tool COMMAND` | a command execution that prints its own text and ends well; nothing is run |

@@ -59,6 +59,8 @@ pub(super) struct Turn {
     asks: Asks,
     notes: Notebook,
     folder: PathBuf,
+    /// When its request was read, as a stamp.
+    heard: String,
     items: u32,
     last: Vec<Value>,
 }
@@ -80,6 +82,7 @@ impl Turn {
             prompts,
             out,
             asks,
+            heard: clock::stamp(),
             items: 0,
             last: Vec::new(),
         }
@@ -167,6 +170,7 @@ impl Turn {
             Directive::Slow { pause, text } => self.message(words(&text), pause).await,
             Directive::Backwards(text) => self.message(backwards(&text), Duration::ZERO).await,
             Directive::History => self.say(&self.prompts.join(" | ")).await,
+            Directive::Heard => self.say(&self.heard.clone()).await,
             Directive::Deltas { count, rate, size } => self.deltas(count, rate, size).await,
             Directive::Reason(text) => self.reason(&text).await,
             Directive::Tool(command) => self.tool(&command).await,

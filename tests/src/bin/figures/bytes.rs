@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use testkit::Callback;
-use wegent_executor_tests::World;
+use testkit::{Callback, model::Options, roles};
+use wegent_executor_tests::{World, private_folder};
 
-use crate::{measure::fake_world, sample::Row};
+use crate::sample::Row;
 
 /// How long a delta is.
 const DELTA: usize = 20;
@@ -26,7 +26,9 @@ enum Form {
 
 /// Bytes posted for answers of several sizes.
 pub(crate) async fn posted(long_ones: bool) -> Vec<Row> {
-    let (world, _cli) = fake_world().await;
+    let cli = private_folder();
+    let codex = roles::install_fake_codex(cli.path()).expect("the folder is writable");
+    let world = World::with_cli(&codex, Options::default(), |_| {}).await;
     let mut rows = Vec::new();
     let mut subtask = 0;
     for form in [Form::Cumulative, Form::Responses] {

@@ -2,39 +2,85 @@
 
 use std::{fmt, time::Duration};
 
+use crate::sink::Post;
+use testkit::clock;
+
 /// One line of the table.
 pub(crate) struct Row {
-    figure: &'static str,
+    figure: String,
     value: String,
+    target: &'static str,
+    limit: String,
     how: String,
 }
 
 impl Row {
-    /// A line.
+    /// A line without a target.
     pub(crate) fn new(
-        figure: &'static str,
+        figure: impl Into<String>,
         value: impl Into<String>,
         how: impl Into<String>,
     ) -> Self {
         Self {
-            figure,
+            figure: figure.into(),
             value: value.into(),
+            target: "",
+            limit: String::new(),
             how: how.into(),
         }
     }
+
+    /// The same with what is aimed at.
+    pub(crate) fn target(mut self, target: &'static str) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// The same with what the copier needs for it.
+    pub(crate) fn limit(mut self, limit: impl Into<String>) -> Self {
+        self.limit = limit.into();
+        self
+    }
 }
+
+/// The table's first two lines.
+pub(crate) const HEAD: &str = "| Figure | Value | Target | Copier | How |\n|---|---|---|---|---|";
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "| {} | {} | {} |", self.figure, self.value, self.how)
+        let Self {
+            figure,
+            value,
+            target,
+            limit,
+            how,
+        } = self;
+        write!(f, "| {figure} | {value} | {target} | {limit} | {how} |")
     }
 }
 
 /// Measured times.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Sample(Vec<Duration>);
 
 impl Sample {
+    /// How long each of `count` deltas took from its writing, by the stamps in it, to its arrival. Every delta ends with a
+    /// blank, and may come in several requests. (What the copier sends repeats the answer after its deltas.)
+    pub(crate) fn of_deltas(posts: &[Post], count: usize) -> Self {
+        let mut times = Self::default();
+        let mut open = String::new();
+        for post in posts {
+            open.push_str(&post.text);
+            let Some(end) = open.rfind(' ') else { continue };
+            for written in clock::stamps_in(&open[..end]) {
+                times.push_between(written, post.arrived);
+            }
+            open.drain(..=end);
+        }
+        times.0.truncate(count);
+        times
+    }
+
     /// Adds a time.
     pub(crate) fn push(&mut self, time: Duration) {
         self.0.push(time);
@@ -43,6 +89,11 @@ impl Sample {
     /// Adds the time between two stamps of [`testkit::clock`].
     pub(crate) fn push_between(&mut self, from: u64, until: u64) {
         self.push(Duration::from_micros(until.saturating_sub(from)));
+    }
+
+    /// Adds what another has.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// How many there are.
@@ -69,6 +120,7 @@ impl Sample {
     }
 }
 
-fn millis(time: Duration) -> String {
+/// A time in milliseconds.
+pub(crate) fn millis(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1000.0)
 }
