@@ -127,12 +127,9 @@ async fn what_nobody_here_runs_ends_with_a_clear_error() {
     unknown["metadata"]["bot"][0]["shell_type"] = json!("Abacus");
     let mut claude = here(&world, captured!("claudecode-live-first"));
     claude["metadata"]["subtask_id"] = json!(3);
-    let mut validation = captured!("validation");
-    validation["metadata"]["callback_url"] = json!(world.backend.callback_url());
     for (body, code, named) in [
         (unknown, "invalid_parameter", "Abacus"),
         (claude, "container_error", "/nowhere/claude"),
-        (validation, "llm_unsupported", "validation"),
     ] {
         let (found, message) = refused(&world, &body).await;
         assert_eq!(found, code, "{message}");

@@ -242,25 +242,3 @@ async fn codex_events_are_kept_in_a_file_without_secrets() {
             .exists()
     );
 }
-
-#[tokio::test]
-async fn what_is_not_run_here_says_so_in_its_own_form() {
-    let Some(world) = real_world("what_is_not_run_here_says_so_in_its_own_form").await else {
-        return;
-    };
-    let validation = include_str!("../../../crates/wegent-protocol/fixtures/flat/validation.json");
-    let mut validation: Value = serde_json::from_str(validation).unwrap();
-    validation["task_id"] = json!(8);
-    validation["subtask_id"] = json!(80);
-    let answer = world
-        .backend
-        .execute(&world.executor.url(), &validation)
-        .await;
-    assert_eq!(answer.unwrap().status, 200);
-    let end = world.backend.wait_terminal(80, PATIENCE).await;
-    assert_eq!(
-        (end.status(), &end.body["task_type"]),
-        ("FAILED", &json!("validation"))
-    );
-    assert!(!end.body["error_message"].as_str().unwrap().is_empty());
-}
