@@ -57,16 +57,15 @@ impl TurnChanges {
     /// The same while the turn runs, perhaps many times: `None` if it isn't known, or once such looks have filled
     /// the memory that they may have together.
     pub async fn meanwhile(&self, patience: Duration) -> Option<FileChanges> {
-        self.look(patience, |kept| LARGEST_SUM.saturating_sub(kept))
-            .await
+        self.look(patience, |taken| taken.room(LARGEST_SUM)).await
     }
 
-    /// `room`: how much may be taken into memory when so much has been already.
-    async fn look(&self, patience: Duration, room: fn(u64) -> u64) -> Option<FileChanges> {
+    /// `room`: how much may be taken into memory after what has been already.
+    async fn look(&self, patience: Duration, room: fn(&Snapshots) -> u64) -> Option<FileChanges> {
         let baseline = self.0.clone()?;
         let changes = blocking(patience, move || {
             let mut baseline = baseline.lock().unwrap_or_else(PoisonError::into_inner);
-            match room(baseline.snapshots.kept()) {
+            match room(&baseline.snapshots) {
                 0 => Ok(None),
                 room => baseline.changes(room).map(Some),
             }

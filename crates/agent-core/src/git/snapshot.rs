@@ -24,6 +24,8 @@ pub(super) struct Snapshots {
     seen: HashMap<Vec<u8>, Seen>,
     /// How many bytes of contents have been taken into memory.
     kept: u64,
+    /// Whether there was once no room for a content.
+    overflowed: bool,
 }
 
 /// A file's content, for as long as nobody touches the file.
@@ -60,9 +62,12 @@ impl Stamp {
 }
 
 impl Snapshots {
-    /// How many bytes of contents have been taken into memory so far.
-    pub(super) fn kept(&self) -> u64 {
-        self.kept
+    /// How much of `limit` bytes is left for contents; nothing once there was no room for one.
+    pub(super) fn room(&self, limit: u64) -> u64 {
+        match self.overflowed {
+            true => 0,
+            false => limit.saturating_sub(self.kept),
+        }
     }
 
     /// The folder's tree now. Contents beyond `room` bytes are not taken into memory: it's only known that they changed.
@@ -112,7 +117,10 @@ impl Snapshots {
                 return Ok(None);
             };
             repository.blob(target.as_os_str().as_bytes())?
-        } else if stamp.length > LARGEST_FILE || self.kept + stamp.length > full {
+        } else if stamp.length > LARGEST_FILE {
+            stand_in(repository, &stamp)?
+        } else if self.kept + stamp.length > full {
+            self.overflowed = true;
             stand_in(repository, &stamp)?
         } else {
             self.kept += stamp.length;
