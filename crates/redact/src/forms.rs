@@ -8,13 +8,13 @@ use base64::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::MIN_LENGTH;
+use crate::{MIN_LENGTH, secrets::refusal};
 
-/// The secret itself and its encoded forms, each once. None has a line break: texts are searched without theirs.
+/// The secret itself and its encoded forms, each once. The encoded forms have no line breaks, and [`plain`] ones hardly ever.
 pub(crate) fn of(secret: &SecretString) -> Vec<SecretString> {
     let secret = secret.expose_secret();
     let mut forms = Forms(Vec::new());
-    forms.add(secret.to_owned());
+    plain(secret, &mut forms);
     json(secret, &mut forms);
     url(secret, &mut forms);
     base64(secret.as_bytes(), &mut forms);
@@ -26,13 +26,32 @@ pub(crate) fn of(secret: &SecretString) -> Vec<SecretString> {
 struct Forms(Vec<SecretString>);
 
 impl Forms {
-    fn add(&mut self, mut form: String) {
-        form.retain(|character| !matches!(character, '\r' | '\n'));
+    fn add(&mut self, form: String) {
         let known = self.0.iter().any(|known| known.expose_secret() == form);
         if form.len() >= MIN_LENGTH && !known {
             self.0.push(form.into());
         }
     }
+}
+
+/// Whether texts are searched without this character.
+pub(crate) fn is_line_break(character: char) -> bool {
+    matches!(character, '\r' | '\n')
+}
+
+/// As it is, without its line breaks: it is found in any layout then.
+///
+/// If that would be refused as a secret, the line breaks are what tells it from ordinary text. So they stay, also as a terminal
+/// or an editor would change them.
+fn plain(secret: &str, forms: &mut Forms) {
+    let squeezed = secret.replace(is_line_break, "");
+    if refusal(&squeezed).is_none() {
+        return forms.add(squeezed);
+    }
+    let unix = secret.replace("\r\n", "\n");
+    forms.add(secret.to_owned());
+    forms.add(unix.replace('\n', "\r\n"));
+    forms.add(unix);
 }
 
 /// As a string in JSON, also in JSON that is itself a string in JSON, with and without escapes for what isn't ASCII.
@@ -174,10 +193,21 @@ mod tests {
 
     #[test]
     fn forms_have_no_line_breaks() {
-        assert_eq!(
-            all("first-line\r\nsecond-line\n")[0],
-            "first-linesecond-line"
-        );
+        let all = all("first-line\r\nsecond-line\n");
+        assert_eq!(all[0], "first-linesecond-line");
+        assert!(!all.iter().any(|form| form.contains(is_line_break)));
+    }
+
+    #[test]
+    fn line_breaks_stay_where_they_make_the_secret() {
+        for (secret, forms) in [
+            ("abc\ndef\ng", ["abc\ndef\ng", "abc\r\ndef\r\ng"]),
+            ("Pass\r\nword", ["Pass\r\nword", "Pass\nword"]),
+        ] {
+            let all = all(secret);
+            assert_eq!(all[..2], forms);
+            assert!(!all[2..].iter().any(|form| form.contains(is_line_break)));
+        }
     }
 
     #[test]

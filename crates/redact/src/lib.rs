@@ -12,7 +12,8 @@
 //! What is covered:
 //!
 //! * every form of every secret: itself, and as base64 (wherever it begins within a group), hexadecimal, in URLs and in JSON make
-//!   it; line breaks within a form don't hide it;
+//!   it; line breaks within a form don't hide it. Only a secret that would be refused without its own line breaks
+//!   (`ab\ncd\nef`) is found with just these, be they `\n` or `\r\n`;
 //! * shapes that can't be code: tokens of GitHub, GitLab, Anthropic, OpenAI and AWS, JSON web tokens, private keys. From where a
 //!   shape is certain, the rest of it is swallowed as it comes, and nothing is held back for its end.
 //!
@@ -51,6 +52,8 @@ mod forms;
 mod json;
 mod needles;
 mod placeholder;
+mod runs;
+mod search;
 mod secrets;
 mod shape;
 mod squeeze;

@@ -118,11 +118,8 @@ impl Secrets {
     pub fn add(&self, secret: impl Into<SecretString>) -> Added {
         let secret = secret.into();
         let trimmed = secret.expose_secret().trim();
-        if trimmed.len() < MIN_LENGTH {
-            return Added::TooShort;
-        }
-        if COMMON.contains(&trimmed.to_ascii_lowercase().as_str()) {
-            return Added::TooCommon;
+        if let Some(refused) = refusal(trimmed) {
+            return refused;
         }
         let digest = Sha256::digest(trimmed).into();
         self.guard(digest, 0, || forms::of(&trimmed.into()));
@@ -199,6 +196,17 @@ impl Secrets {
     fn known(&self) -> RwLockReadGuard<'_, Known> {
         // A panic under this lock leaves a whole set behind.
         self.0.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a value is not guarded, if it isn't.
+pub(crate) fn refusal(value: &str) -> Option<Added> {
+    if value.len() < MIN_LENGTH {
+        Some(Added::TooShort)
+    } else if COMMON.contains(&value.to_ascii_lowercase().as_str()) {
+        Some(Added::TooCommon)
+    } else {
+        None
     }
 }
 

@@ -16,11 +16,7 @@ impl<'a> Squeezed<'a> {
         let bytes = text.as_bytes();
         let mut breaks = memchr::memchr2_iter(b'\n', b'\r', bytes);
         let Some(first) = breaks.next() else {
-            return Self {
-                bytes: Cow::Borrowed(bytes),
-                original_len: bytes.len(),
-                gaps: Vec::new(),
-            };
+            return Self::unchanged(text);
         };
         let mut squeezed = Vec::with_capacity(bytes.len());
         let mut gaps: Vec<(usize, usize)> = Vec::new();
@@ -39,6 +35,15 @@ impl<'a> Squeezed<'a> {
             bytes: Cow::Owned(squeezed),
             original_len: bytes.len(),
             gaps,
+        }
+    }
+
+    /// A text with its line breaks, as if they were none.
+    pub(crate) fn unchanged(text: &'a str) -> Self {
+        Self {
+            bytes: Cow::Borrowed(text.as_bytes()),
+            original_len: text.len(),
+            gaps: Vec::new(),
         }
     }
 
