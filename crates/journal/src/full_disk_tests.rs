@@ -177,6 +177,39 @@ fn the_last_record_is_on_a_full_disk_and_readers_get_all() {
 }
 
 #[test]
+fn an_outage_is_over_when_what_follows_and_more_has_room() {
+    for reserves in [Reserved::Yes, Reserved::Unsupported] {
+        let disk = FakeDisk::new(ROOM, reserves);
+        let log = open(&disk, &FakeDisk::new(u64::MAX, Reserved::Yes));
+        let mut writer = log.writer().unwrap();
+        let mut cursor = log.cursor().unwrap();
+        let large = "x".repeat(usize::try_from(OVER).unwrap() / 2);
+        while writer.append(&large).is_ok() {}
+        let last = log.last();
+        let refused = |writer: &mut Writer<String>, next: &String| {
+            let refused = writer.append_after_outage(&text(1), next);
+            assert!(matches!(refused, Err(JournalError::Full(_))), "{refused:?}");
+        };
+        // It would fit, and so would what follows.
+        refused(&mut writer, &text(2));
+        cursor.ack(Seq(2)).unwrap();
+        refused(&mut writer, &large);
+        cursor.ack(Seq(3)).unwrap();
+        assert_eq!(
+            writer.append_after_outage(&text(1), &large).unwrap(),
+            last.next()
+        );
+        assert!(writer.append(&large).is_ok());
+        assert!(writer.append(&large).is_ok());
+        // Room on disk is as good.
+        while writer.append(&large).is_ok() {}
+        refused(&mut writer, &text(2));
+        disk.set_capacity(u64::MAX);
+        assert!(writer.append_after_outage(&text(1), &large).is_ok());
+    }
+}
+
+#[test]
 fn the_last_record_finds_room_even_if_memory_is_full() {
     let (_, _, log) = new(ROOM);
     let mut writer = log.writer().unwrap();

@@ -25,7 +25,8 @@
 //!   even if the log lost its end.
 //! * While the disk is full, records go to [`MEMORY_LIMIT`] bytes of memory, from which readers read on. Acked
 //!   ones make room there without ever being written. Only when that is full too, [`Writer::append`] refuses
-//!   with [`JournalError::Full`] and the caller has to merge.
+//!   with [`JournalError::Full`] and the caller has to merge, or to say what is missing once there is room again
+//!   ([`Writer::append_after_outage`]).
 //! * [`RESERVED_FOR_LAST`] bytes of disk are set aside for the record that ends the log
 //!   ([`Writer::append_last`]), where the file system can do that.
 //!

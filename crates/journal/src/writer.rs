@@ -1,11 +1,11 @@
 //! Appending to a log.
 
-use std::{fmt, marker::PhantomData, mem, sync::Arc};
+use std::{fmt, io, marker::PhantomData, mem, sync::Arc};
 
 use serde::Serialize;
 
 use crate::{
-    JournalError, MAX_RECORD, Seq,
+    JournalError, MAX_RECORD, MEMORY_LIMIT, Seq,
     disk::{Reserved, is_full},
     frame::{self, HEADER},
     log::{Shared, Use},
@@ -16,6 +16,10 @@ pub const RESERVED_FOR_LAST: u64 = 64 * 1024;
 
 /// Disk space is set aside in steps of this many bytes, so that most records need no call for it.
 const STEP: u64 = 256 * 1024;
+
+/// What has to be free, in bytes, beside what is appended, for an outage of space to be over. Less would be used up by the
+/// next few records.
+pub(crate) const OVER: u64 = MEMORY_LIMIT as u64 / 16;
 
 /// The buffer keeps this much memory after a large record.
 const BUFFER: usize = 64 * 1024;
@@ -167,6 +171,23 @@ impl<R> Writer<R> {
         Ok(written)
     }
 
+    /// Whether frames of `length` bytes can be appended, on disk or in memory.
+    fn has_room(&mut self, length: u64) -> Result<bool, JournalError> {
+        self.drain_memory()?;
+        let end = {
+            let state = self.shared.lock();
+            if !state.memory.is_empty() {
+                return Ok(
+                    usize::try_from(length).is_ok_and(|length| state.memory.has_room(length))
+                );
+            }
+            state.end
+        };
+        // With nothing in memory there is all of it, whatever the disk says.
+        let on_disk = self.reserve(end + length + RESERVED_FOR_LAST)? == Written::Yes;
+        Ok(on_disk || length <= MEMORY_LIMIT as u64)
+    }
+
     /// Lets readers see a record that is not on disk.
     fn append_to_memory(&self, seq: Seq, frame: &[u8]) -> Result<(), JournalError> {
         let mut state = self.shared.lock();
@@ -210,6 +231,26 @@ impl<R: Serialize> Writer<R> {
     /// if the record can't be stored, [`JournalError::Finished`] after the last one.
     pub fn append(&mut self, record: &R) -> Result<Seq, JournalError> {
         self.with_frame(record, |this, seq, frame| {
+            if this.append_to_disk(seq, frame, RESERVED_FOR_LAST)? == Written::DiskFull {
+                this.append_to_memory(seq, frame)?;
+            }
+            this.shared.announce();
+            Ok(())
+        })
+    }
+
+    /// Appends a small record that says that others are missing, once the outage of space is over: if `next` fits behind
+    /// it, and [a sixteenth of the memory](MEMORY_LIMIT) more. Else small records would find room between large ones, and
+    /// one outage be stated again and again.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`JournalError::Full`] while the outage goes on.
+    pub fn append_after_outage(&mut self, record: &R, next: &R) -> Result<Seq, JournalError> {
+        let length = self.length(next)?;
+        self.with_frame(record, |this, seq, frame| {
+            if !this.has_room(frame.len() as u64 + length + OVER)? {
+                return Err(JournalError::Full(this.shared.name.clone()));
+            }
             if this.append_to_disk(seq, frame, RESERVED_FOR_LAST)? == Written::DiskFull {
                 this.append_to_memory(seq, frame)?;
             }
@@ -280,6 +321,16 @@ impl<R: Serialize> Writer<R> {
         appended.map(|()| seq)
     }
 
+    /// The bytes that the record takes.
+    fn length(&self, record: &R) -> Result<u64, JournalError> {
+        let mut counted = Counted(HEADER as u64);
+        serde_json::to_writer(&mut counted, record).map_err(|source| JournalError::Encode {
+            name: self.shared.name.clone(),
+            source,
+        })?;
+        Ok(counted.0)
+    }
+
     fn encode(&self, record: &R, seq: Seq, frame: &mut Vec<u8>) -> Result<(), JournalError> {
         let name = || self.shared.name.clone();
         serde_json::to_writer(&mut *frame, record).map_err(|source| JournalError::Encode {
@@ -294,6 +345,20 @@ impl<R: Serialize> Writer<R> {
             });
         }
         frame::seal(frame, seq);
+        Ok(())
+    }
+}
+
+/// Counts the bytes that are written to it.
+struct Counted(u64);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -203,16 +203,10 @@ impl Recorder {
         self.syncs.join_all().await;
     }
 
-    /// Says what is missing since the last record, however full everything is.
+    /// Says what is missing before the end, however full everything is.
     fn state_gap(&mut self) {
-        if self.dropped == 0 {
+        let Some(gap) = self.gap() else {
             return;
-        }
-        let gap = TurnRecord {
-            at_ms: self.clock.now_ms(),
-            body: RecordBody::Gap {
-                dropped: self.dropped,
-            },
         };
         if let Err(error) = self.writer.append_before_last(&gap) {
             tracing::error!(%error, dropped = self.dropped, "events are missing, and that can't be recorded");
@@ -269,21 +263,38 @@ impl Recorder {
     }
 
     fn append(&mut self, body: RecordBody) {
-        let at_ms = self.clock.now_ms();
-        if self.dropped > 0 {
-            let gap = RecordBody::Gap {
-                dropped: self.dropped,
-            };
-            if self.writer.append(&TurnRecord { at_ms, body: gap }).is_ok() {
-                self.dropped = 0;
-            }
-        }
-        if let Err(error) = self.writer.append(&TurnRecord { at_ms, body }) {
+        let record = TurnRecord {
+            at_ms: self.clock.now_ms(),
+            body,
+        };
+        let appended = self
+            .close_gap(&record)
+            .and_then(|()| self.writer.append(&record));
+        if let Err(error) = appended {
             if self.dropped == 0 {
                 tracing::error!(%error, "the journal takes no more events of this turn");
             }
             self.dropped += 1;
         }
+    }
+
+    /// Says what is missing before `next`. Held back until the outage of space is over, so that it is said once.
+    fn close_gap(&mut self, next: &TurnRecord) -> Result<(), JournalError> {
+        if let Some(gap) = self.gap() {
+            self.writer.append_after_outage(&gap, next)?;
+            self.dropped = 0;
+        }
+        Ok(())
+    }
+
+    /// What says that events are missing, if any are.
+    fn gap(&self) -> Option<TurnRecord> {
+        (self.dropped > 0).then(|| TurnRecord {
+            at_ms: self.clock.now_ms(),
+            body: RecordBody::Gap {
+                dropped: self.dropped,
+            },
+        })
     }
 
     fn sync_later(&mut self) {
