@@ -1,7 +1,5 @@
 //! The fault suite in its short form, and whether it sees what it is there to see.
 
-use std::time::Duration;
-
 use wegent_executor_tests::chaos::{Campaign, Cli, Kind, Plan, Plant, play};
 
 /// Of `make chaos`, which has another seed each time.
@@ -29,30 +27,43 @@ async fn a_dozen_runs_in_which_everything_goes_wrong_lose_and_leave_nothing() {
 /// Kinds of what is found when this is planted into a run in which nothing else goes wrong.
 async fn found(plant: Option<Plant>) -> Vec<Kind> {
     let outcome = play(&Plan::quiet(), plant).await;
-    assert!(outcome.took < Duration::from_secs(60));
     let mut kinds: Vec<Kind> = outcome.findings.iter().map(|found| found.kind).collect();
     if plant.is_none() {
         assert_eq!(kinds, [], "{:#?}\n{}", outcome.findings, outcome.evidence);
     }
+    println!("{plant:?}: {:?}", outcome.findings);
     kinds.dedup();
     kinds
 }
 
 #[tokio::test]
-async fn a_planted_loss_is_found_and_nothing_without_one() {
+async fn without_a_plant_nothing_is_found() {
     assert_eq!(found(None).await, []);
-    assert!(found(Some(Plant::Loss)).await.contains(&Kind::Lost));
 }
 
 #[tokio::test]
-#[ignore = "a planted duplicate is not told as one yet; the others have not been tried"]
-async fn every_other_plant_is_found() {
-    assert!(
-        found(Some(Plant::Duplicate))
-            .await
-            .contains(&Kind::Duplicate)
+async fn a_planted_loss_is_found() {
+    assert_eq!(found(Some(Plant::Loss)).await, [Kind::Lost]);
+}
+
+#[tokio::test]
+async fn a_planted_duplicate_is_found() {
+    assert_eq!(found(Some(Plant::Duplicate)).await, [Kind::Duplicate]);
+}
+
+#[tokio::test]
+async fn a_planted_leak_is_found() {
+    let (file, sink, halves) = tokio::join!(
+        found(Some(Plant::Leak)),
+        found(Some(Plant::LeakToSink)),
+        found(Some(Plant::LeakInHalves))
     );
-    assert_eq!(found(Some(Plant::Leak)).await, [Kind::Leak]);
-    assert!(found(Some(Plant::LeakToSink)).await.contains(&Kind::Leak));
+    assert_eq!(file, [Kind::Leak]);
+    assert!(sink.contains(&Kind::Leak), "{sink:?}");
+    assert!(halves.contains(&Kind::Leak), "{halves:?}");
+}
+
+#[tokio::test]
+async fn a_planted_survivor_is_found() {
     assert_eq!(found(Some(Plant::Survivor)).await, [Kind::Survivor]);
 }

@@ -186,8 +186,11 @@ impl Case<'_> {
     fn text(&self, view: &View) -> Vec<Finding> {
         let whole = &self.truth.whole;
         if view.completed() {
-            let shown = plain(view.shown_text());
-            return difference(whole, whole, &shown);
+            if whole.is_empty() {
+                let what = "nobody knows what was said";
+                return vec![Finding::new(Kind::Broken, what)];
+            }
+            return difference(whole, whole, &plain(view.shown_text()));
         }
         let shown = plain(&view.text);
         // Of a turn that was begun again there is less in the second attempt.
@@ -196,9 +199,6 @@ impl Case<'_> {
         } else {
             &self.truth.due
         };
-        if whole.starts_with(&shown) && shown.starts_with(due) {
-            return Vec::new();
-        }
         difference(due, whole, &shown)
     }
 
@@ -238,9 +238,41 @@ fn is_refused(callback: &Callback) -> bool {
 
 /// What is wrong with `shown`, of which `due` had to be and `whole` could be.
 fn difference(due: &str, whole: &str, shown: &str) -> Vec<Finding> {
-    if shown == whole {
-        return Vec::new();
+    let mut findings = Vec::new();
+    let mut shown = shown.to_owned();
+    while let Some((piece, without)) = repetition(whole, &shown) {
+        let what = format!("{}: `{piece}`", Kind::Duplicate.title());
+        findings.push(Finding::new(Kind::Duplicate, what));
+        shown = without;
     }
+    let well = whole.starts_with(&shown) && shown.starts_with(due);
+    if !well {
+        findings.extend(wrong_words(due, whole, &shown));
+    }
+    findings
+}
+
+/// A piece that `shown` says again right behind itself, which is not always a whole word; and `shown` without it.
+fn repetition(whole: &str, shown: &str) -> Option<(String, String)> {
+    let (whole, shown) = (whole.as_bytes(), shown.as_bytes());
+    let common = whole.iter().zip(shown).take_while(|(a, b)| a == b).count();
+    let (said, rest) = shown.split_at(common);
+    (1..=rest.len()).find_map(|length| {
+        let (piece, after) = rest.split_at(length);
+        let word = piece.trim_ascii_end();
+        let again = !word.is_empty() && said.trim_ascii_end().ends_with(word);
+        (again && whole[common..].starts_with(after)).then(|| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (
+                text(word),
+                text(&[said, after].concat()).trim_end().to_owned(),
+            )
+        })
+    })
+}
+
+/// What is missing, said too often, or not known, by its words.
+fn wrong_words(due: &str, whole: &str, shown: &str) -> Vec<Finding> {
     let [due, possible, seen] = [due, whole, shown].map(counted);
     let more = |one: &Words<'_>, other: &Words<'_>| -> Vec<String> {
         let word = |(word, count): (&&str, &usize)| {
@@ -302,5 +334,26 @@ mod tests {
         assert_eq!(kinds("a b", "a b c", "b a"), [Kind::Disorder]);
         assert_eq!(kinds("a b", "a b c", "a x b"), [Kind::Disorder]);
         assert_eq!(kinds("", "a b c", "a c"), [Kind::Disorder]);
+        assert_eq!(kinds("a b", "a b cd", "a b c"), []);
+    }
+
+    #[test]
+    fn what_is_said_again_behind_itself_is_told_as_that() {
+        for shown in [
+            "a bc bc d",
+            "a bcbc d",
+            "a bc da bc d",
+            "a bc dd",
+            "a a bc d d",
+        ] {
+            let kinds = kinds("a bc d", "a bc d", shown);
+            assert!(
+                kinds.iter().all(|kind| *kind == Kind::Duplicate),
+                "{shown}: {kinds:?}"
+            );
+            assert!(!kinds.is_empty(), "{shown}");
+        }
+        let both = [Kind::Duplicate, Kind::Lost];
+        assert_eq!(kinds("a b c", "a b c", "a a b"), both);
     }
 }

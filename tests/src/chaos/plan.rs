@@ -34,6 +34,9 @@ pub struct Plan {
     pub(super) killed_at_last: bool,
 }
 
+/// The turn that shows whether all is well in the end.
+pub(super) const LAST_SUBTASK: i64 = 999;
+
 /// A turn.
 #[derive(Clone, Debug)]
 pub(super) struct TurnPlan {
@@ -137,6 +140,22 @@ impl Plan {
             steps,
             talkative: dice.random_bool(0.3),
             killed_at_last: dice.random_bool(0.3),
+        }
+    }
+
+    /// The turns, and one more, in which nothing goes wrong any more.
+    pub(super) fn all_turns(&self) -> Vec<TurnPlan> {
+        let mut turns = self.turns.clone();
+        turns.push(self.last_turn());
+        turns
+    }
+
+    pub(super) fn last_turn(&self) -> TurnPlan {
+        TurnPlan {
+            task: 1,
+            subtask: LAST_SUBTASK,
+            claude: self.turns[0].claude,
+            does: vec![Deed::Words(3, Duration::ZERO)],
         }
     }
 

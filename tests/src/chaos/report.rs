@@ -1,6 +1,6 @@
 //! The table at the end.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{Campaign, Kind, Outcome};
 
@@ -13,6 +13,7 @@ pub struct Report {
     turns: usize,
     callbacks: usize,
     seconds: f64,
+    slowest_exit: Duration,
     injected: BTreeMap<String, u64>,
     ends: BTreeMap<String, u64>,
     found: BTreeMap<Kind, u64>,
@@ -27,6 +28,7 @@ impl Report {
             turns: 0,
             callbacks: 0,
             seconds: 0.0,
+            slowest_exit: Duration::ZERO,
             injected: BTreeMap::new(),
             ends: BTreeMap::new(),
             found: BTreeMap::new(),
@@ -38,6 +40,7 @@ impl Report {
         self.turns += outcome.turns;
         self.callbacks += outcome.callbacks;
         self.seconds += outcome.took.as_secs_f64();
+        self.slowest_exit = self.slowest_exit.max(outcome.slowest_exit);
         let add = |to: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>| {
             for (name, count) in from {
                 *to.entry(name.clone()).or_default() += count;
@@ -90,8 +93,9 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "\n{:.1} s per run",
-            self.seconds / self.runs.max(1) as f64
+            "\n{:.1} s per run; the slowest exit after SIGTERM took {:.1} s",
+            self.seconds / self.runs.max(1) as f64,
+            self.slowest_exit.as_secs_f64()
         )?;
         if !self.failed.is_empty() {
             writeln!(f, "failed: {:?}", self.failed)?;

@@ -20,7 +20,7 @@ use testkit::{
 use super::{
     Cli, Finding, Kind, Plan,
     judge::{Case, MayEnd},
-    plan::{TurnPlan, What, mark},
+    plan::{LAST_SUBTASK, TurnPlan, What},
     scan::{Belonging, Found, gone},
     truth::{self, Truth},
 };
@@ -37,9 +37,6 @@ const GOING: Duration = Duration::from_secs(6);
 const READ_BY_THEN: Duration = Duration::from_secs(2);
 /// How long SIGTERM may take until Docker kills, on a machine that has much to do: we promise 8 s.
 const EXIT: Duration = Duration::from_millis(9500);
-/// The turn that shows whether all is well in the end.
-const LAST_SUBTASK: i64 = 999;
-
 /// A fault of ours, so that the suite is known to see such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
@@ -51,6 +48,8 @@ pub enum Plant {
     Leak,
     /// A key is in a callback.
     LeakToSink,
+    /// A key is in two callbacks, a half in each.
+    LeakInHalves,
     /// A process is left.
     Survivor,
 }
@@ -72,6 +71,8 @@ pub struct Outcome {
     pub callbacks: usize,
     /// How long it took.
     pub took: Duration,
+    /// The longest time that an executor took to exit after SIGTERM.
+    pub slowest_exit: Duration,
     /// What helps to understand the findings, if there are any.
     pub evidence: String,
 }
@@ -114,6 +115,7 @@ struct Stage<'a> {
     killed_at: Option<u64>,
     cancelled_at: HashMap<i64, u64>,
     may_end: MayEnd,
+    slowest_exit: Duration,
     injected: BTreeMap<String, u64>,
     findings: Vec<Finding>,
 }
@@ -152,6 +154,7 @@ impl<'a> Stage<'a> {
             killed_at: None,
             cancelled_at: HashMap::new(),
             may_end: MayEnd::default(),
+            slowest_exit: Duration::ZERO,
             injected: BTreeMap::new(),
             findings: Vec::new(),
         }
@@ -302,6 +305,7 @@ impl<'a> Stage<'a> {
         self.cut_off();
         self.may_end.restarted = true;
         let (took, code) = self.world.executor.terminate().await;
+        self.slowest_exit = self.slowest_exit.max(took);
         if took > EXIT || code != Some(0) {
             self.found(
                 Kind::Rule,
@@ -313,6 +317,14 @@ impl<'a> Stage<'a> {
 
     async fn all_gone(&mut self, when: &str) {
         let left = gone(GOING, || self.belonging.all(None)).await;
+        self.survived(when, &left);
+    }
+
+    /// Tells what is left, and ends it: it would be found again, and outlive the suite.
+    fn survived(&mut self, when: &str, left: &[Found]) {
+        for found in left {
+            try_signal(found.pid, "KILL");
+        }
         if !left.is_empty() {
             self.found(Kind::Survivor, format!("{when}: {left:?}"));
         }
@@ -336,9 +348,7 @@ impl<'a> Stage<'a> {
             }
         }
         let left = gone(GOING, || self.belonging.strays()).await;
-        if !left.is_empty() {
-            self.found(Kind::Survivor, format!("after every turn's end: {left:?}"));
-        }
+        self.survived("after every turn's end", &left);
         let doomed = std::mem::take(&mut self.doomed);
         let left = gone(GOING, || {
             let mut alive = self.belonging.all(None);
@@ -346,9 +356,7 @@ impl<'a> Stage<'a> {
             alive
         })
         .await;
-        if !left.is_empty() {
-            self.found(Kind::Survivor, format!("of a killed executor: {left:?}"));
-        }
+        self.survived("of a killed executor", &left);
     }
 
     /// Waits until the end of a turn has got to the front end; whether its sender could know that doesn't matter.
@@ -362,21 +370,8 @@ impl<'a> Stage<'a> {
 
     /// One more turn, which must succeed; then the executor's end.
     async fn finish(&mut self, plant: Option<Plant>) {
-        let claude = self.plan.turns[0].claude;
-        let prompt = match self.plan.cli {
-            Cli::Fake => "#fake:say All is well.".to_owned(),
-            Cli::Codex | Cli::Claude => format!("{} #script:text", mark(LAST_SUBTASK)),
-        };
-        let body = match claude {
-            true => self.world.claude_turn(1, LAST_SUBTASK, &prompt),
-            false => self.world.turn(1, LAST_SUBTASK, &prompt),
-        };
-        self.dispatch(&body).await;
+        self.dispatch(&self.body(&self.plan.last_turn())).await;
         self.ended(LAST_SUBTASK).await;
-        let view = self.world.backend.view(LAST_SUBTASK);
-        if !view.completed() || !view.problems.is_empty() || view.text.is_empty() {
-            self.found(Kind::Terminal, format!("the last turn: {view:?}"));
-        }
         if plant == Some(Plant::Survivor) {
             crate::executor::leave(&self.sleeper.to_string(), self.world.root.path());
         }
@@ -410,8 +405,8 @@ impl<'a> Stage<'a> {
                 )
             }
             Cli::Codex | Cli::Claude => {
-                let subtasks = self.plan.turns.iter().map(|turn| turn.subtask);
-                let subtasks: Vec<i64> = subtasks.chain([LAST_SUBTASK]).collect();
+                let turns = self.plan.all_turns();
+                let subtasks: Vec<i64> = turns.iter().map(|turn| turn.subtask).collect();
                 let requests = self.world.model.requests();
                 truth::modelled(&requests, &subtasks, turn.subtask, view.completed())
             }
@@ -419,50 +414,29 @@ impl<'a> Stage<'a> {
     }
 
     fn judge(mut self, plant: Option<Plant>) -> Outcome {
+        let turns = self.plan.all_turns();
         let mut outcome = Outcome {
             seed: self.plan.seed,
-            turns: self.plan.turns.len() + 1,
+            turns: turns.len(),
+            slowest_exit: self.slowest_exit,
             ..Outcome::default()
         };
         let mut all = self.world.backend.all_callbacks();
         if let Some(plant) = plant {
-            tamper(&mut all, plant);
+            tamper(&mut all, plant, turns[0].subtask);
         }
-        for turn in &self.plan.turns {
-            let callbacks: Vec<Callback> = all
-                .iter()
-                .filter(|callback| callback.subtask() == Some(turn.subtask))
-                .cloned()
-                .collect();
-            let view = oracle::replay(&callbacks);
-            let truth = self.truth(turn, &view);
-            let case = Case {
-                subtask: turn.subtask,
-                callbacks: &callbacks,
-                truth: &truth,
-                may_end: MayEnd {
-                    cancelled: self.cancelled_at.contains_key(&turn.subtask),
-                    failed: self.may_end.failed || turn.crashes(),
-                    ..self.may_end
-                },
-            };
-            let findings = case.judge();
-            if !findings.is_empty() {
-                let (begun, due) = (truth.begun, &truth.due);
-                outcome.evidence += &format!(
-                    "subtask {}, begun {begun} times; due: {due}\nsaid: {}\n{view:#?}\n",
-                    turn.subtask, truth.whole
-                );
-            }
-            self.findings.extend(findings);
-            *outcome.ends.entry(end_of(&view)).or_default() += 1;
+        let sent = |callback: &Callback| format!("{} {:?}", callback.body, callback.headers);
+        let mut sent: Vec<String> = all.iter().map(sent).collect();
+        for turn in &turns {
+            // What stands in no callback alone may stand in what they make together.
+            sent.push(format!("{:?}", self.judge_turn(turn, &all, &mut outcome)));
         }
         let mistakes = self.world.backend.mistakes();
         let mistakes = mistakes
             .iter()
             .map(|mistake| Finding::new(Kind::Rule, mistake.to_string()));
         self.findings.extend(mistakes);
-        self.findings.extend(leaks(self.world.root.path(), &all));
+        self.findings.extend(leaks(self.world.root.path(), &sent));
         count_faults(&all, &mut self.injected);
         outcome.callbacks = all.len();
         outcome.injected = self.injected;
@@ -471,6 +445,44 @@ impl<'a> Stage<'a> {
             outcome.evidence += &format!("{:#?}\n{}", self.plan, self.world.executor.log());
         }
         outcome
+    }
+
+    fn judge_turn(&mut self, turn: &TurnPlan, all: &[Callback], outcome: &mut Outcome) -> View {
+        let callbacks: Vec<Callback> = all
+            .iter()
+            .filter(|callback| callback.subtask() == Some(turn.subtask))
+            .cloned()
+            .collect();
+        let view = oracle::replay(&callbacks);
+        let truth = self.truth(turn, &view);
+        let case = Case {
+            subtask: turn.subtask,
+            callbacks: &callbacks,
+            truth: &truth,
+            may_end: self.may_end(turn),
+        };
+        let findings = case.judge();
+        if !findings.is_empty() {
+            let (begun, due) = (truth.begun, &truth.due);
+            outcome.evidence += &format!(
+                "subtask {}, begun {begun} times; due: {due}\nsaid: {}\n{view:#?}\n",
+                turn.subtask, truth.whole
+            );
+        }
+        self.findings.extend(findings);
+        *outcome.ends.entry(end_of(&view)).or_default() += 1;
+        view
+    }
+
+    fn may_end(&self, turn: &TurnPlan) -> MayEnd {
+        if turn.subtask == LAST_SUBTASK {
+            return MayEnd::default();
+        }
+        MayEnd {
+            cancelled: self.cancelled_at.contains_key(&turn.subtask),
+            failed: self.may_end.failed || turn.crashes(),
+            ..self.may_end
+        }
     }
 }
 
@@ -483,34 +495,38 @@ fn end_of(view: &View) -> String {
     }
 }
 
-/// Makes the log of callbacks one of an executor that has a defect.
-fn tamper(callbacks: &mut Vec<Callback>, plant: Plant) {
-    let is_text = |callback: &Callback| callback.event_type() == "response.output_text.delta";
+/// Makes the log of callbacks one of an executor that has a defect, which shows in this subtask.
+fn tamper(callbacks: &mut Vec<Callback>, plant: Plant, subtask: i64) {
+    let is_text = |callback: &Callback| {
+        callback.event_type() == "response.output_text.delta" && callback.subtask() == Some(subtask)
+    };
     let last = callbacks.iter().rposition(is_text).expect("there is text");
-    let mut copy = callbacks[last].clone();
+    let mut more = callbacks[last].clone();
+    more.headers = vec![("idempotency-key".to_owned(), "planted".to_owned())];
     match plant {
-        Plant::Duplicate => {
-            let delta = copy.data()["delta"].as_str().unwrap_or_default();
-            let length = delta.chars().count() as u64;
-            let offset = copy.data()["offset"].as_u64().unwrap_or_default();
-            copy.body["data"]["offset"] = (offset + length).into();
-            copy.headers.clear();
-            callbacks.insert(last + 1, copy);
-        }
+        Plant::Duplicate => {}
         Plant::LeakToSink => {
-            copy.body["data"]["delta"] = API_KEY.into();
-            callbacks.push(copy);
+            callbacks[last].body["data"]["delta"] = API_KEY.into();
+            return;
         }
-        Plant::Loss | Plant::Leak | Plant::Survivor => {}
+        Plant::LeakInHalves => {
+            let (half, rest) = API_KEY.split_at(API_KEY.len() / 2);
+            callbacks[last].body["data"]["delta"] = half.into();
+            more.body["data"]["delta"] = rest.into();
+        }
+        Plant::Loss | Plant::Leak | Plant::Survivor => return,
     }
+    let data = callbacks[last].data();
+    let length = data["delta"]
+        .as_str()
+        .map_or(0, |delta| delta.chars().count() as u64);
+    let offset = data["offset"].as_u64().unwrap_or_default();
+    more.body["data"]["offset"] = (offset + length).into();
+    callbacks.insert(last + 1, more);
 }
 
-/// Every secret of the run, wherever it stands.
-fn leaks(root: &Path, callbacks: &[Callback]) -> Vec<Finding> {
-    let sent: Vec<String> = callbacks
-        .iter()
-        .map(|callback| format!("{} {:?}", callback.body, callback.headers))
-        .collect();
+/// Every secret of the run, in a file or in what was sent.
+fn leaks(root: &Path, sent: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for secret in [API_KEY, AUTH_TOKEN, SKILL_TOKEN, OPERATORS_KEY] {
         let name = secret.get(..12).unwrap_or_default();
