@@ -42,6 +42,8 @@ pub struct CumulativeEncoder {
     allowance: Allowance,
     /// Every record up to here has been folded.
     covered: u64,
+    /// How far the last message before the end reached.
+    told: u64,
     /// How many messages of the beginning have been made.
     opened: u8,
     minimal: Option<Message>,
@@ -87,17 +89,29 @@ impl CumulativeEncoder {
         (pending.len(), None)
     }
 
+    /// What a snapshot is called in its key. After a message that covers as much, such as one of before a restart, it is
+    /// another one: it doesn't repeat what that had of Codex's events.
+    fn kind(&self) -> &'static str {
+        match self.told == self.covered {
+            true => "again",
+            false => "s",
+        }
+    }
+
     fn end(&mut self, end: &TurnEnd, at_ms: u64, seq: u64) -> Step {
-        let covered = self.covered;
+        let (covered, kind) = (self.covered, self.kind());
         let Some(turn) = &mut self.turn else {
             return step(1, None);
         };
         if !matches!(end.kind, EndKind::Cancelled { .. }) && !turn.is_validation() {
+            // Not yet the end itself: the text has to be there before it. What the end adds to it comes apart, so that a
+            // message that is sent again after a crash is the same whether the end is known by then or not.
+            if turn.has_news() {
+                return step(0, Some(turn.snapshot(covered, kind)));
+            }
             turn.complete_text(&end.kind);
             if turn.has_news() {
-                // Not yet the end itself: the text has to be there before it.
-                let message = turn.snapshot(covered, "last");
-                return step(0, Some(message));
+                return step(0, Some(turn.snapshot(covered, "last")));
             }
         }
         (turn.at_ms, turn.progress) = (at_ms, 100);
@@ -129,11 +143,15 @@ impl Encoder for CumulativeEncoder {
             None => {}
         }
         let covered = self.covered;
+        let kind = self.kind();
         let message = self.turn.as_mut().and_then(|turn| match self.allowance {
-            Allowance::Everything if turn.has_news() => Some(turn.snapshot(covered, "s")),
+            Allowance::Everything if turn.has_news() => Some(turn.snapshot(covered, kind)),
             Allowance::Everything | Allowance::Increments => turn.increment(covered),
             Allowance::Nothing => None,
         });
+        if message.is_some() {
+            self.told = covered;
+        }
         step(folded, message)
     }
 
