@@ -1,14 +1,15 @@
 #!/bin/sh
-# Fetches the native agent CLIs that tests/cli pins and checks each against the lock file. Neither Node nor npm is
-# needed, so the same script serves every image. Of several pins of one CLI the newest counts.
+# Fetches the native agent CLIs that tests/cli pins and checks each against the lock file. Of several pins of one CLI the
+# newest counts. Needs npm to fetch them; what is fetched needs no Node.
 #
 #   fetch-clis.sh PACKAGE_LOCK amd64|arm64 FOLDER      (NPM_REGISTRY names a mirror)
 set -eu
 
 lock=$1
 folder=$3
-registry=${NPM_REGISTRY:-https://registry.npmjs.org}
-registry=${registry%/}
+if [ -n "${NPM_REGISTRY:-}" ]; then
+  export npm_config_registry="$NPM_REGISTRY"
+fi
 case $2 in
   amd64) arch=x64 ;;
   arm64) arch=arm64 ;;
@@ -30,12 +31,12 @@ fetch() {
   [ -n "$pinned" ] || { echo "fetch-clis.sh: $lock doesn't pin $1" >&2; exit 1; }
   version=$(echo "$pinned" | cut -f 1)
   package=$(echo "$pinned" | cut -f 3)
-  url=$registry/$package/-/${package##*/}-$version.tgz
-  curl -fsSL --retry 3 -o "$work/package.tgz" "$url"
-  sum=sha512-$(openssl dgst -sha512 -binary "$work/package.tgz" | openssl base64 -A)
-  [ "$sum" = "$(echo "$pinned" | cut -f 2)" ] || { echo "fetch-clis.sh: $url is not what $lock pins" >&2; exit 1; }
-  rm -rf "$work/package"
-  tar -xzf "$work/package.tgz" -C "$work"
+  rm -rf "$work/package" "$work"/*.tgz
+  npm pack --silent --cache "$work/npm" --pack-destination "$work" "$package@$version" >/dev/null
+  sum=sha512-$(openssl dgst -sha512 -binary "$work"/*.tgz | openssl base64 -A)
+  [ "$sum" = "$(echo "$pinned" | cut -f 2)" ] \
+    || { echo "fetch-clis.sh: $package@$version is not what $lock pins" >&2; exit 1; }
+  tar -xzf "$work"/*.tgz -C "$work"
   echo "fetched $1 $version"
 }
 

@@ -34,7 +34,7 @@ find_debian() {
   if buildah inspect --type image "$debian" >/dev/null 2>&1; then return; fi
   command -v debootstrap >/dev/null || fail "no registry can be reached, and there is no debootstrap"
   echo "image-check: no registry can be reached; making a Debian with debootstrap"
-  debootstrap --variant=minbase trixie "$work/debian" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 \
+  debootstrap --variant=minbase trixie "$work/debian" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$work/debootstrap.log" 2>&1 \
     || fail "debootstrap failed: $(tail -n 3 "$work/debootstrap.log")"
   rm -rf "$work"/debian/var/cache/apt/archives/*.deb "$work"/debian/var/lib/apt/lists/*
   # As in Docker's own Debian: packages are not kept once they are installed.
