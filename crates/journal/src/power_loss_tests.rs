@@ -160,6 +160,8 @@ impl Run {
             "{position:?} was never noted"
         );
         self.positions.push(position);
+        // What was acked from memory is on no disk, synced or not.
+        self.synced = found.iter().filter(|record| due.contains(record)).count();
         self.appended = found;
     }
 
