@@ -9,7 +9,7 @@ use std::{
 const NAMES: &str = include_str!("../../src/config/names.rs");
 
 /// Written in English only: for people who change the code.
-const ENGLISH_ONLY: [&str; 1] = ["codex-shell-plan.md"];
+const ENGLISH_ONLY: [&str; 2] = ["codex-shell-plan.md", "performance.md"];
 
 fn docs(language: &str) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
